@@ -1,0 +1,84 @@
+"""The contract of a batch: who puts what under which name.
+
+A batch is `(x, y, sample_weight)`, as Keras has it. `x` is always the
+student's inputs. `y` is a dictionary:
+
+| key | holds |
+|---|---|
+| `labels` | the hard labels; any value where there is none |
+| `label_weight` | `[batch]`, 1 where a row has a label, 0 where not |
+| `teacher` | the teacher's outputs by name, when they come from the cache |
+| `teacher_inputs` | the teacher's own inputs, when it runs live |
+
+A plain `y` means labels. Padding is on the right, `padding_mask` is 1 on real
+tokens and 0 on padding.
+"""
+
+TOKEN_IDS = "token_ids"
+SEGMENT_IDS = "segment_ids"
+PADDING_MASK = "padding_mask"
+
+LABELS = "labels"
+LABEL_WEIGHT = "label_weight"
+TEACHER = "teacher"
+TEACHER_INPUTS = "teacher_inputs"
+TARGET_KEYS = (LABELS, LABEL_WEIGHT, TEACHER, TEACHER_INPUTS)
+
+LOGITS = "logits"
+
+
+def input_names(model):
+    """The names of a functional model's inputs, in its own order."""
+    return [tensor.name for tensor in model.inputs]
+
+
+def select_inputs(model, x):
+    """Picks from `x` exactly the entries that `model` has inputs for.
+
+    A functional model that is given one key too many only warns, and maps the
+    values by sorted position: `segment_ids` then goes in as `token_ids`. So
+    nothing is ever passed to a model but through this function.
+
+    Args:
+        model: A functional `keras.Model` with named inputs.
+        x: Dictionary of arrays or tensors. Anything else is passed through.
+
+    Raises:
+        KeyError: An input of the model is missing in `x`.
+    """
+    if not isinstance(x, dict):
+        return x
+    names = input_names(model)
+    missing = [name for name in names if name not in x]
+    if missing:
+        raise KeyError(
+            f"Model '{model.name}' needs the inputs {names}. Received: "
+            f"{sorted(x)}. Missing: {missing}. Add them to the batch, or build "
+            "the model with the inputs that the batch has."
+        )
+    selected = {name: x[name] for name in names}
+    if len(names) == 1 and not isinstance(model._inputs_struct, dict):
+        return selected[names[0]]
+    return selected
+
+
+def named_outputs(outputs):
+    """Gives a model's outputs as a dictionary: a lone tensor is `logits`."""
+    return outputs if isinstance(outputs, dict) else {LOGITS: outputs}
+
+
+def split_targets(y):
+    """Gives `y` as a dictionary of the contract: a plain `y` means labels.
+
+    Raises:
+        KeyError: `y` is a dictionary with a key outside of the contract.
+    """
+    if not isinstance(y, dict):
+        return {} if y is None else {LABELS: y}
+    unknown = sorted(set(y) - set(TARGET_KEYS))
+    if unknown:
+        raise KeyError(
+            f"Targets may hold the keys {list(TARGET_KEYS)}. Received also: "
+            f"{unknown}. Put the teacher's outputs under '{TEACHER}'."
+        )
+    return y

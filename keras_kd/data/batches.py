@@ -1,0 +1,136 @@
+"""Which rows make a batch, and what a batch holds, in NumPy."""
+
+import functools
+
+import numpy as np
+
+from keras_kd import batch
+
+# Rows are sorted by length inside a window of this many batches.
+WINDOW = 50
+
+
+class BatchPlan:
+    """Says which rows the batch of a step holds: `plan.rows_at(step)`.
+
+    A batch is a pure function of seed and step. A run that was killed goes on
+    at the very next batch, replicas agree, and two students see the same
+    batches. Rows of like length share a batch, so that little is padding:
+    they are shuffled, cut into windows, sorted by length inside a window, and
+    the batches of an epoch are shuffled.
+
+    Args:
+        lengths: `[rows]` array.
+        batch_size: Rows a batch; the last of an epoch may have fewer.
+        seed: Seed of the shuffling.
+
+    Raises:
+        ValueError: No rows, or a batch size below 1.
+
+    Example:
+
+    >>> plan = BatchPlan([3, 9, 4, 8], batch_size=2, seed=0)
+    >>> plan.steps_per_epoch, sorted(plan.rows_at(0).tolist())
+    (2, [1, 3])
+    """
+
+    def __init__(self, lengths, batch_size, seed=0):
+        if len(lengths) == 0 or batch_size < 1:
+            raise ValueError(
+                "A plan needs rows and a batch size of 1 or more. Received: "
+                f"{len(lengths)} rows, batch_size={batch_size}."
+            )
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps_per_epoch = -(-len(lengths) // batch_size)
+        self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
+
+    def _epoch_order(self, epoch):
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(len(self.lengths))
+        window = WINDOW * self.batch_size
+        order = np.concatenate(
+            [
+                part[np.argsort(self.lengths[part], kind="stable")]
+                for part in np.split(order, range(window, len(order), window))
+            ]
+        )
+        batches = np.split(
+            order, range(self.batch_size, len(order), self.batch_size)
+        )
+        return [batches[index] for index in generator.permutation(len(batches))]
+
+    def rows_at(self, step):
+        """The row numbers of the batch of global step `step`."""
+        epoch, position = divmod(int(step), self.steps_per_epoch)
+        return self._order(epoch)[position]
+
+
+def by_length(lengths, tokens_per_batch=8192):
+    """Row numbers in batches of like length, longest first, each row once.
+
+    For scoring: the longest come first, so that memory runs out at once or
+    never.
+
+    Args:
+        lengths: `[rows]` array.
+        tokens_per_batch: The most tokens in a batch, padding included.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, tokens_per_batch // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def gather_inputs(rows, positions, names, length=None):
+    """The model inputs `names` of some rows, as padded int32 arrays.
+
+    Args:
+        rows: `Rows`.
+        positions: Which rows.
+        names: Names of inputs. `padding_mask` is made from the lengths;
+            `segment_ids` are zeros where the rows have none.
+        length: Width; by default that of the longest row.
+    """
+    token_ids = rows.padded(batch.TOKEN_IDS, positions, length)
+    width = token_ids.shape[1]
+    inputs = {}
+    for name in names:
+        if name == batch.TOKEN_IDS:
+            inputs[name] = token_ids
+        elif name == batch.PADDING_MASK:
+            lengths = rows.lengths(batch.TOKEN_IDS, positions)
+            inputs[name] = (
+                np.arange(width)[None, :] < lengths[:, None]
+            ).astype("int32")
+        elif name in rows.columns:
+            inputs[name] = rows.padded(name, positions, width)
+        elif name == batch.SEGMENT_IDS:
+            inputs[name] = np.zeros_like(token_ids)
+        else:
+            raise KeyError(
+                f"The model reads '{name}'. The rows have: "
+                f"{sorted(rows.columns)}. Build the model with those inputs."
+            )
+    return inputs
+
+
+def gather_batch(rows, positions, names, targets=None):
+    """A batch `(x, y)` by the contract of `keras_kd.batch`, in NumPy.
+
+    Args:
+        rows: `Rows` with the columns `label` and `label_weight`.
+        positions: Which rows.
+        names: The student's inputs.
+        targets: Teacher targets (`lookup(keys) -> {name: array}`), if any.
+    """
+    y = {
+        batch.LABELS: rows.column("label", positions),
+        batch.LABEL_WEIGHT: rows.column("label_weight", positions),
+    }
+    if targets is not None:
+        y[batch.TEACHER] = targets.lookup(rows.keys(positions))
+    return gather_inputs(rows, positions, names), y

@@ -1,0 +1,285 @@
+"""Rows: a data set, tokenised once, in memory-mapped columns."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.atomic_files import folder_aside
+from keras_kd.atomic_files import write_json
+from keras_kd.data.errors import DataError
+
+MANIFEST = "manifest.json"
+KEY_BYTES = 16
+
+
+class Rows:
+    """Columns of a data set on disk; memory stays flat however many rows.
+
+    A column holds one number a row, or a ragged list of numbers or text. Every
+    row has an `example_id` (where it came from) and a `target_key` (a hash of
+    exactly what the teacher reads), so that augmented texts, windows and
+    pieces get teacher targets of their own, and duplicates share one.
+
+    Use `write_rows` to make the files and `Rows.open` to read them. `select`
+    and `join` give views; nothing is copied.
+
+    Args:
+        parts: List of `ColumnFiles`.
+        numbers: Row numbers over all parts, in the order of the view.
+
+    Example:
+
+    ```python
+    rows = Rows.open("rows/train")
+    rows.lengths("token_ids")[:3], rows.row("token_ids", 0)
+    ```
+    """
+
+    def __init__(self, parts, numbers=None):
+        self.parts = list(parts)
+        self._starts = np.cumsum([0] + [len(part) for part in self.parts])
+        self.numbers = (
+            np.arange(self._starts[-1]) if numbers is None else numbers
+        )
+
+    @classmethod
+    def open(cls, folder):
+        """Opens what `write_rows` wrote."""
+        return cls([ColumnFiles(folder)])
+
+    @classmethod
+    def join(cls, several):
+        """One view over the rows of several, in order."""
+        parts, numbers = [], []
+        for rows in several:
+            numbers.append(rows.numbers + sum(len(part) for part in parts))
+            parts.extend(rows.parts)
+        return cls(parts, np.concatenate(numbers))
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def select(self, positions):
+        """A view of the rows at `positions` (numbers or a boolean array)."""
+        return Rows(self.parts, self.numbers[positions])
+
+    @property
+    def columns(self):
+        """Names of the columns that all parts have."""
+        return set.intersection(*(set(part.specs) for part in self.parts))
+
+    def _located(self, positions):
+        numbers = self.numbers[positions]
+        owners = np.searchsorted(self._starts, numbers, side="right") - 1
+        return owners, numbers - self._starts[owners]
+
+    def column(self, name, positions=slice(None)):
+        """The values of a column with one number a row."""
+        owners, local = self._located(positions)
+        result = None
+        for owner in np.unique(owners):
+            values = self.parts[owner].fixed(name)
+            if result is None:
+                shape = (len(owners), *values.shape[1:])
+                result = np.empty(shape, values.dtype)
+            result[owners == owner] = values[local[owners == owner]]
+        return np.empty(0) if result is None else result
+
+    def row(self, name, position):
+        """The list (as an array) of one row in a ragged column."""
+        (owner,), (local,) = self._located(np.array([position]))
+        return self.parts[owner].ragged(name, local)
+
+    def padded(self, name, positions, length=None):
+        """`[rows, length]` int32, padded on the right with 0."""
+        owners, local = self._located(np.asarray(positions))
+        lists = [
+            self.parts[owner].ragged(name, number)
+            for owner, number in zip(owners, local)
+        ]
+        length = length or max(len(values) for values in lists)
+        result = np.zeros((len(lists), length), "int32")
+        for target, values in zip(result, lists):
+            target[: len(values)] = values[:length]
+        return result
+
+    def lengths(self, name, positions=slice(None)):
+        """The number of items of each row in a ragged column."""
+        owners, local = self._located(positions)
+        result = np.empty(len(owners), "int64")
+        for owner in np.unique(owners):
+            result[owners == owner] = self.parts[owner].lengths(name)[
+                local[owners == owner]
+            ]
+        return result
+
+    def text(self, name, position):
+        """The string of one row."""
+        return bytes(self.row(name, position)).decode("utf-8")
+
+    def keys(self, positions=slice(None)):
+        """The `target_key` of each row, as 16-byte strings."""
+        return as_keys(self.column("target_key", positions))
+
+
+class ColumnFiles:
+    """The memory-mapped files of one folder that `write_rows` made."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        manifest = json.loads((self.folder / MANIFEST).read_text("utf-8"))
+        self.count = manifest["rows"]
+        self.specs = manifest["columns"]
+        self.fingerprint = manifest["fingerprint"]
+        self.notes = manifest["notes"]
+        self._maps = {}
+
+    def __len__(self):
+        return self.count
+
+    def _map(self, file, dtype, shape):
+        if file not in self._maps:
+            size = int(np.prod([d for d in shape if d != -1]))
+            self._maps[file] = (
+                np.memmap(self.folder / file, dtype, "r").reshape(shape)
+                if size and (self.folder / file).stat().st_size
+                else np.empty([max(d, 0) for d in shape], dtype)
+            )
+        return self._maps[file]
+
+    def fixed(self, name):
+        spec = self.specs[name]
+        return self._map(
+            f"{name}.bin", spec["dtype"], (self.count, *spec["shape"])
+        )
+
+    def _offsets(self, name):
+        return self._map(f"{name}.offsets.bin", "int64", (self.count + 1,))
+
+    def ragged(self, name, number):
+        offsets = self._offsets(name)
+        values = self._map(f"{name}.bin", self.specs[name]["dtype"], (-1,))
+        return values[offsets[number] : offsets[number + 1]]
+
+    def lengths(self, name):
+        return np.diff(self._offsets(name))
+
+
+def write_rows(folder, rows, fingerprint, notes=None):
+    """Writes rows into a folder of columns, streaming.
+
+    Args:
+        folder: Where to. Written aside and renamed, so that it is whole.
+        rows: Iterable of dictionaries, all with the same keys. A list or
+            integer array is a ragged int32 column, a string a ragged text
+            column, an int, float or bytes a column of fixed width.
+        fingerprint: Dictionary that says what the rows were made of.
+        notes: Dictionary of counts to keep, or a function that gives it after
+            the last row.
+
+    Returns:
+        The opened `Rows`.
+
+    Raises:
+        DataError: No rows.
+    """
+    with folder_aside(folder) as temporary:
+        writers, count = {}, 0
+        try:
+            for row in rows:
+                if not writers:
+                    writers = {
+                        name: _ColumnWriter(temporary, name, value)
+                        for name, value in row.items()
+                    }
+                for name, value in row.items():
+                    writers[name].append(value)
+                count += 1
+        finally:
+            for writer in writers.values():
+                writer.close()
+        if not count:
+            raise DataError(
+                f"No rows for '{folder}'. Received: a source without a single "
+                "row. Check the path and the split."
+            )
+        manifest = {
+            "rows": count,
+            "columns": {name: w.spec for name, w in writers.items()},
+            "fingerprint": fingerprint,
+            "notes": (notes() if callable(notes) else notes) or {},
+        }
+        write_json(temporary / MANIFEST, manifest)
+    return Rows.open(folder)
+
+
+def open_or_write_rows(folder, make_rows, fingerprint, notes=None):
+    """Opens rows made of the same things before, or writes them.
+
+    Args:
+        folder: Folder of the rows.
+        make_rows: Function that gives the iterable of rows.
+        fingerprint: Dictionary; other rows than these are made anew.
+        notes: As in `write_rows`.
+    """
+    try:
+        rows = Rows.open(folder)
+    except FileNotFoundError:
+        rows = None
+    if rows is None or rows.parts[0].fingerprint != fingerprint:
+        rows = write_rows(folder, make_rows(), fingerprint, notes)
+    return rows
+
+
+class _ColumnWriter:
+    """Appends one column to its file, and to that of its offsets."""
+
+    def __init__(self, folder, name, first):
+        self.file = open(folder / f"{name}.bin", "wb", buffering=1 << 20)
+        self.offsets = None
+        self.end = 0
+        if isinstance(first, (list, tuple, np.ndarray, str)):
+            self.offsets = open(
+                folder / f"{name}.offsets.bin", "wb", buffering=1 << 20
+            )
+            self.offsets.write(np.int64(0).tobytes())
+            dtype = "uint8" if isinstance(first, str) else "int32"
+            self.spec = {"kind": "ragged", "dtype": dtype}
+        elif isinstance(first, bytes):
+            shape = [len(first)]
+            self.spec = {"kind": "fixed", "dtype": "uint8", "shape": shape}
+        else:
+            dtype = "float32" if isinstance(first, float) else "int32"
+            self.spec = {"kind": "fixed", "dtype": dtype, "shape": []}
+
+    def append(self, value):
+        if isinstance(value, str):
+            value = value.encode("utf-8")
+        if not isinstance(value, bytes):
+            value = np.asarray(value, self.spec["dtype"]).tobytes()
+        self.file.write(value)
+        if self.offsets is not None:
+            self.end += len(value) // np.dtype(self.spec["dtype"]).itemsize
+            self.offsets.write(np.int64(self.end).tobytes())
+
+    def close(self):
+        self.file.close()
+        if self.offsets is not None:
+            self.offsets.close()
+
+
+def target_key(*fields):
+    """The 16-byte hash of the integer lists that a teacher reads."""
+    digest = hashlib.blake2b(digest_size=KEY_BYTES)
+    for field in fields:
+        values = np.asarray(field, "int32")
+        digest.update(np.int64(len(values)).tobytes() + values.tobytes())
+    return digest.digest()
+
+
+def as_keys(array):
+    """`[rows, 16]` uint8 as one-dimensional 16-byte strings."""
+    array = np.ascontiguousarray(array, "uint8")
+    return array.view(f"S{KEY_BYTES}").reshape(-1)

@@ -1,0 +1,60 @@
+"""Running a model, in any runtime, over all rows of a data set."""
+
+import numpy as np
+
+from keras_kd import batch
+from keras_kd.data.batches import by_length
+from keras_kd.data.batches import gather_inputs
+
+
+def keras_runtime(model):
+    """`(input names, predict)` of a Keras model, for `predict_rows`."""
+
+    def predict(features):
+        return batch.named_outputs(
+            model.predict_on_batch(batch.select_inputs(model, features))
+        )
+
+    return batch.input_names(model), predict
+
+
+def predict_batches(runtime, rows, positions=None, tokens_per_batch=8192):
+    """Yields `(positions, outputs by name)`, batches of like length.
+
+    Args:
+        runtime: `(input names, predict)`; `predict` takes a dictionary of
+            int32 `[batch, length]` and gives a dictionary of arrays.
+        rows: `Rows`.
+        positions: Which rows; by default all.
+        tokens_per_batch: The most tokens in a batch, padding included.
+    """
+    names, predict = runtime
+    if positions is None:
+        positions = np.arange(len(rows))
+    lengths = rows.lengths(batch.TOKEN_IDS, positions)
+    for group in by_length(lengths, tokens_per_batch):
+        chosen = positions[group]
+        yield chosen, predict(gather_inputs(rows, chosen, names))
+
+
+def predict_rows(runtime, rows, output=batch.LOGITS, progress=None):
+    """One output of a model for every row, in the order of the rows.
+
+    Args:
+        runtime: As in `predict_batches`.
+        rows: `Rows`.
+        output: Name of an output with one array of equal shape a row.
+        progress: Function that is told how many rows were done.
+
+    Returns:
+        `[rows, ...]` array, float32.
+    """
+    result = None
+    for positions, outputs in predict_batches(runtime, rows):
+        values = np.asarray(outputs[output])
+        if result is None:
+            result = np.empty((len(rows), *values.shape[1:]), "float32")
+        result[positions] = values
+        if progress is not None:
+            progress(len(positions))
+    return result

@@ -1,0 +1,127 @@
+"""Soft targets: the teacher's tempered distribution."""
+
+import keras
+from keras import ops
+
+from keras_kd.batch import LOGITS
+from keras_kd.losses.distillation_loss import DistillationLoss
+from keras_kd.schedules import value_at
+
+
+def soft_target_divergence(student_logits, teacher_logits, temperature):
+    """`KL(teacher || student)` of tempered distributions, one value a row.
+
+    Both sides stay in log space: a probability that underflows would make
+    `log(softmax(x))` minus infinity, or, clipped, a wrong gradient of zero.
+
+    Args:
+        student_logits: `[..., classes]`.
+        teacher_logits: `[..., classes]`.
+        temperature: Divides both logits.
+
+    Returns:
+        `[...]` tensor: the sum over the classes.
+    """
+    student = ops.log_softmax(student_logits / temperature, axis=-1)
+    teacher = ops.log_softmax(teacher_logits / temperature, axis=-1)
+    return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="keras_kd")
+class SoftTargets(DistillationLoss):
+    """Matches the student's class probabilities to the teacher's.
+
+    The wrong classes' probabilities carry what the teacher knows beyond the
+    label. A temperature above 1 makes them visible.
+
+    $$L = T^2 \\sum_c p_c^T \\log (p_c^T / q_c^T), \\quad
+      p^T = \\mathrm{softmax}(z_t / T), \\ q^T = \\mathrm{softmax}(z_s / T)$$
+
+    The gradient of the divergence shrinks with $1/T^2$, so the factor $T^2$
+    keeps the balance with other losses when the temperature is changed. KL and
+    cross-entropy differ by the teacher's entropy, which has no gradient.
+
+    | input | shape | from |
+    |---|---|---|
+    | `logits` | `[batch, classes]` or `[batch, length, classes]` | both |
+
+    Token logits are averaged over valid positions.
+
+    Source: Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a
+    Neural Network", section 2.
+
+    Args:
+        temperature: Number or schedule, above 0.
+        weight: Number or schedule that multiplies the loss.
+        scale_by_temperature_squared: Whether to multiply by $T^2$. Switch it
+            off to reproduce work that leaves it out.
+        name: Defaults to `"soft_targets"`.
+
+    Raises:
+        ValueError: `temperature` is not above 0, `weight` is negative, or the
+            two have different numbers of classes, or only one.
+
+    Example:
+
+    >>> loss = SoftTargets(temperature=2.0)
+    >>> values = loss({"logits": [[4.0, 0.0, -4.0]]},
+    ...               {"logits": [[-4.0, 0.0, 4.0]]})
+    >>> round(float(values[0]), 3)
+    13.615
+    """
+
+    outputs = (LOGITS,)
+
+    def __init__(
+        self,
+        temperature=2.0,
+        weight=1.0,
+        scale_by_temperature_squared=True,
+        name=None,
+    ):
+        super().__init__(weight=weight, name=name)
+        if not callable(temperature) and not temperature > 0:
+            raise ValueError(
+                "`temperature` must be above 0 (1 leaves the distribution as "
+                f"it is). Received: {temperature}"
+            )
+        self.temperature = temperature
+        self.scale_by_temperature_squared = scale_by_temperature_squared
+
+    def per_example(self, student, teacher, mask, step):
+        student, teacher = student[LOGITS], teacher[LOGITS]
+        classes = student.shape[-1], teacher.shape[-1]
+        if classes[0] != classes[1] or classes[0] < 2:
+            raise ValueError(
+                "Soft targets need the same classes, two or more, from both "
+                f"models. Received: {classes[0]} logits of the student and "
+                f"{classes[1]} of the teacher. Build the student with the "
+                "teacher's number of outputs."
+            )
+        temperature = value_at(self.temperature, step)
+        values = soft_target_divergence(student, teacher, temperature)
+        if self.scale_by_temperature_squared:
+            values = values * temperature**2
+        if len(values.shape) == 2:
+            values = masked_mean(values, mask)
+        return values
+
+    def get_config(self):
+        temperature = self.temperature
+        if callable(temperature):
+            temperature = keras.saving.serialize_keras_object(temperature)
+        return {
+            **super().get_config(),
+            "temperature": temperature,
+            "scale_by_temperature_squared": self.scale_by_temperature_squared,
+        }
+
+
+def masked_mean(values, mask):
+    """Mean of `[batch, length]` over the positions where `mask` is 1."""
+    if mask is None:
+        return ops.mean(values, axis=1)
+    mask = ops.cast(mask, values.dtype)
+    return ops.divide_no_nan(
+        ops.sum(values * mask, axis=1), ops.sum(mask, axis=1)
+    )

@@ -1,0 +1,1 @@
+"""Teachers and students: Functional Keras models of stock layers."""

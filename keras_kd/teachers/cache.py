@@ -1,0 +1,224 @@
+"""Teacher targets on disk: the teacher runs over a data set once."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_aside
+from keras_kd.atomic_files import write_json
+from keras_kd.data.rows import KEY_BYTES
+from keras_kd.data.rows import as_keys
+from keras_kd.inference import predict_batches
+
+MANIFEST = "manifest.json"
+KEYS = "target_keys"
+
+
+class TeacherTargets:
+    """The teacher's outputs by `target_key`, in shards of safetensors.
+
+    Shards are written aside, checked by a hash and renamed, so a killed
+    labelling goes on where it stopped, and a shard that was damaged is made
+    again. The fingerprint says which teacher, runtime and outputs they came
+    from; targets of another teacher are refused, never mixed.
+
+    Args:
+        folder: Folder of the shards.
+        fingerprint: Dictionary of what decides the targets.
+
+    Raises:
+        ValueError: The folder holds targets under another fingerprint.
+
+    Example:
+
+    ```python
+    targets = TeacherTargets("run/targets", teacher.fingerprint)
+    targets.label(runtime, rows)
+    targets.lookup(rows.keys([0, 1, 2]))["logits"]
+    ```
+    """
+
+    def __init__(self, folder, fingerprint):
+        self.folder = Path(folder)
+        self.fingerprint = json.loads(json.dumps(fingerprint))
+        self.rebuilt = []
+        self._read()
+
+    def _read(self):
+        path = self.folder / MANIFEST
+        manifest = {"fingerprint": self.fingerprint, "shards": {}}
+        if path.exists():
+            manifest = read_json(path)
+        different = {
+            name: (manifest["fingerprint"].get(name), value)
+            for name, value in self.fingerprint.items()
+            if manifest["fingerprint"].get(name) != value
+        }
+        if different:
+            raise ValueError(
+                f"'{self.folder}' holds the targets of another teacher. "
+                f"Received (stored, now): {different}. Give another folder, "
+                "or delete this one to label again."
+            )
+        self._shards = {}
+        for name, checksum in manifest["shards"].items():
+            file = self.folder / name
+            if file.exists() and file_hash(file) == checksum:
+                self._shards[name] = checksum
+            else:
+                self.rebuilt.append(name)
+        self._map_shards()
+
+    def _map_shards(self):
+        tensors = [read_tensors(self.folder / name) for name in self._shards]
+        self._outputs = [
+            {name: t for name, t in shard.items() if name != KEYS}
+            for shard in tensors
+        ]
+        keys = [as_keys(shard[KEYS]) for shard in tensors]
+        sizes = [len(shard) for shard in keys]
+        keys = np.concatenate(keys) if keys else np.empty(0, f"S{KEY_BYTES}")
+        order = np.argsort(keys, kind="stable")
+        self._keys = keys[order]
+        self._owners = np.repeat(np.arange(len(sizes)), sizes)[order]
+        self._local = np.concatenate(
+            [np.arange(size) for size in sizes] or [np.empty(0, int)]
+        )[order]
+
+    def __len__(self):
+        return len(self._keys)
+
+    def _find(self, keys):
+        places = np.searchsorted(self._keys, keys)
+        places = np.minimum(places, max(len(self._keys) - 1, 0))
+        found = (
+            self._keys[places] == keys
+            if len(self._keys)
+            else np.zeros(len(keys), bool)
+        )
+        return places, found
+
+    def missing(self, rows):
+        """Positions of the first row of every key that has no target yet."""
+        keys, first = np.unique(rows.keys(), return_index=True)
+        return np.sort(first[~self._find(keys)[1]])
+
+    def lookup(self, keys):
+        """The outputs of some keys: `{name: [len(keys), ...]}`, float32.
+
+        Raises:
+            KeyError: A key without a target.
+        """
+        places, found = self._find(keys)
+        if not found.all():
+            raise KeyError(
+                f"{(~found).sum()} of {len(keys)} rows have no teacher target "
+                f"in '{self.folder}'. Label these rows first: "
+                "`targets.label(runtime, rows)`."
+            )
+        owners, local = self._owners[places], self._local[places]
+        result = {}
+        for name in self._outputs[0]:
+            first = self._outputs[0][name]
+            values = np.empty((len(keys), *first.shape[1:]), "float32")
+            for owner in np.unique(owners):
+                chosen = owners == owner
+                values[chosen] = self._outputs[owner][name][local[chosen]]
+            result[name] = values
+        return result
+
+    def label(self, runtime, rows, rows_per_shard=4096, progress=None):
+        """Runs the teacher over the rows that have no target yet.
+
+        Args:
+            runtime: `(input names, predict)` of the teacher, as in
+                `keras_kd.inference.predict_batches`.
+            rows: `Rows` as the teacher reads them.
+            rows_per_shard: Rows that a kill can cost at the most.
+            progress: Function that is told how many rows were done.
+
+        Returns:
+            The number of rows that the teacher was run on.
+
+        Raises:
+            ValueError: The teacher gives NaN or infinite values.
+        """
+        positions = self.missing(rows)
+        # Longest first over all shards: then a batch holds rows of like
+        # length, and memory runs out at once or never.
+        lengths = rows.lengths("token_ids", positions)
+        positions = positions[np.argsort(-lengths, kind="stable")]
+        for start in range(0, len(positions), rows_per_shard):
+            part = positions[start : start + rows_per_shard]
+            collected = []
+            for chosen, outputs in predict_batches(runtime, rows, part):
+                collected.append((chosen, outputs))
+                if progress is not None:
+                    progress(len(chosen))
+            self._write_shard(rows, collected)
+        if len(positions):
+            self._map_shards()
+        return len(positions)
+
+    def _write_shard(self, rows, collected):
+        from safetensors.numpy import save_file
+
+        positions = np.concatenate([chosen for chosen, _ in collected])
+        tensors = {
+            name: np.concatenate(
+                [np.asarray(outputs[name]) for _, outputs in collected]
+            )
+            for name in collected[0][1]
+        }
+        for name, values in tensors.items():
+            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+            if not finite.all():
+                row = positions[np.argmin(finite)]
+                raise ValueError(
+                    f"The teacher's {name} of {(~finite).sum()} rows are NaN "
+                    "or infinite, first for "
+                    f"'{rows.text('example_id', row)}'. Check the teacher's "
+                    "weights and precision."
+                )
+        keys = rows.column("target_key", positions)
+        name = hashlib.blake2b(keys.tobytes(), digest_size=8).hexdigest()
+        file = f"{name}.safetensors"
+        with write_aside(self.folder / file) as temporary:
+            save_file({KEYS: keys, **tensors}, temporary)
+        self._shards[file] = file_hash(self.folder / file)
+        write_json(
+            self.folder / MANIFEST,
+            {"fingerprint": self.fingerprint, "shards": self._shards},
+        )
+
+
+def read_tensors(path):
+    """The tensors of a safetensors file, memory-mapped.
+
+    The library's own NumPy reader copies a tensor whole; a shard may be large
+    and a batch needs a few of its rows.
+    """
+    types = {"F32": "float32", "F16": "float16", "U8": "uint8", "I32": "int32"}
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    return {
+        name: np.memmap(
+            path,
+            types[spec["dtype"]],
+            "r",
+            offset=8 + size + spec["data_offsets"][0],
+            shape=tuple(spec["shape"]),
+        )
+        for name, spec in header.items()
+    }
+
+
+def file_hash(path):
+    """The BLAKE2 hash of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

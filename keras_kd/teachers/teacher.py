@@ -1,0 +1,106 @@
+"""A teacher: a model, the tokenizer that it reads with, and its labels."""
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_kd.atomic_files import folder_aside
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_json
+from keras_kd.data.tokenization import Tokenizer
+
+MODEL_FILE = "model.keras"
+SETTINGS_FILE = "teacher.json"
+
+
+class Teacher:
+    """Any Keras model in the role of a teacher.
+
+    Args:
+        model: Functional `keras.Model` that gives raw logits.
+        tokenizer: `Tokenizer` that makes the model's `token_ids`.
+        labels: Names of the classes in the order of the logits; `None` where
+            they are not known.
+
+    Example:
+
+    ```python
+    teacher = Teacher.open("runs/imdb/teacher")
+    teacher.model, teacher.labels, teacher.fingerprint
+    ```
+    """
+
+    def __init__(self, model, tokenizer, labels=None):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.labels = list(labels) if labels is not None else None
+
+    @classmethod
+    def open(cls, folder, num_outputs=None, allow_pickle=False):
+        """Opens a teacher's folder: ours, or one of Hugging Face.
+
+        Args:
+            folder: A folder that `save` wrote, a Hugging Face folder or a hub
+                name.
+            num_outputs: Number of logits of a fresh head where a Hugging Face
+                checkpoint has none. Such a teacher has to be trained first.
+            allow_pickle: Whether a `pytorch_model.bin` may be read.
+
+        Raises:
+            ValueError: The checkpoint has no head and `num_outputs` is not
+                given, or it has another number of outputs.
+        """
+        if is_saved_teacher(folder):
+            folder = Path(folder)
+            settings = read_json(folder / SETTINGS_FILE)
+            import keras_hub  # noqa: F401  Its layers are looked up by name.
+
+            return cls(
+                keras.saving.load_model(folder / MODEL_FILE, compile=False),
+                Tokenizer.from_folder(folder),
+                settings["labels"],
+            )
+        from keras_kd.models.huggingface_folder import resolve_folder
+        from keras_kd.models.pretrained import load_pretrained
+        from keras_kd.models.pretrained import read_labels
+
+        folder = resolve_folder(folder)
+        tokenizer = Tokenizer.from_folder(folder)
+        model = load_pretrained(
+            folder, num_outputs=num_outputs, allow_pickle=allow_pickle
+        )
+        labels = read_labels(folder) if num_outputs is None else None
+        return cls(model, tokenizer, labels)
+
+    def save(self, folder):
+        """Writes model, tokenizer and labels, aside and renamed."""
+        with folder_aside(folder) as temporary:
+            self.model.save(temporary / MODEL_FILE)
+            self.tokenizer.save(temporary)
+            write_json(temporary / SETTINGS_FILE, {"labels": self.labels})
+
+    @property
+    def fingerprint(self):
+        """A hash of the weights and of the tokenizer."""
+        return {
+            "weights": weights_hash(self.model),
+            "tokenizer": self.tokenizer.fingerprint,
+        }
+
+
+def is_saved_teacher(folder):
+    """Whether `Teacher.save` wrote this folder."""
+    return (Path(folder) / SETTINGS_FILE).is_file()
+
+
+def weights_hash(model):
+    """A hash of all weights of a model, with their paths and shapes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for variable in model.weights:
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+        name = variable.path.split("/", 1)[-1]
+        digest.update(f"{name}{values.shape}{values.dtype}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
