@@ -82,3 +82,13 @@ def split_targets(y):
             f"{unknown}. Put the teacher's outputs under '{TEACHER}'."
         )
     return y
+
+
+def row_weights(sample_weight):
+    """The `[batch]` sample weights, or `None`.
+
+    For arrays, Keras repeats one `sample_weight` for each entry of `y`.
+    """
+    while isinstance(sample_weight, dict):
+        sample_weight = next(iter(sample_weight.values()), None)
+    return sample_weight

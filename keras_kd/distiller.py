@@ -129,6 +129,15 @@ class Distiller(keras.Model):
         )
         self._hard_label_loss = loss
 
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        loss = keras.saving.serialize_keras_object(self._hard_label_loss)
+        return {**config, "loss": loss} if config else config
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def call(self, inputs, training=None):
         return self.student(
             batch.select_inputs(self.student, inputs), training=training
@@ -152,6 +161,7 @@ class Distiller(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         targets = batch.split_targets(y)
+        sample_weight = batch.row_weights(sample_weight)
         step = 0 if self.optimizer is None else self.optimizer.iterations
         student = batch.named_outputs(y_pred)
         teacher = self.teacher_outputs(x, targets)
@@ -185,12 +195,16 @@ class Distiller(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         targets = batch.split_targets(y)
         if batch.LABELS not in targets:
-            return self.get_metrics_result()
+            return {
+                metric.name: metric.result()
+                for metric in self.metrics
+                if metric is not self._compile_metrics
+            }
         return super().compute_metrics(
             x,
             targets[batch.LABELS],
             y_pred,
-            label_weights(targets, sample_weight),
+            label_weights(targets, batch.row_weights(sample_weight)),
         )
 
     def train_step(self, *args):
@@ -219,6 +233,24 @@ class Distiller(keras.Model):
         self.optimizer.apply(gradients, weights)
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(y_pred)[0])
         return self.compute_metrics(x, targets, y_pred, sample_weight)
+
+    # Keras' checkpoints leave out the random states, so that a run that is
+    # resumed would see other dropout masks than one that was not interrupted.
+
+    def save_own_variables(self, store):
+        for index, state in enumerate(self._random_states()):
+            store[str(index)] = ops.convert_to_numpy(state)
+
+    def load_own_variables(self, store):
+        for index, state in enumerate(self._random_states()):
+            state.assign(store[str(index)])
+
+    def _random_states(self):
+        return [
+            variable
+            for variable in self.student.non_trainable_variables
+            if variable.name == "seed_generator_state"
+        ]
 
     def get_config(self):
         weight = self.hard_label_weight

@@ -248,7 +248,16 @@ class Checkpoint:
                 f"Reading {_PICKLE} needs torch: `pip install torch`."
             ) from error
         for path in files:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            try:
+                tensors = torch.load(
+                    path, map_location="cpu", weights_only=True
+                )
+            except Exception as error:  # torch documents no classes
+                raise ValueError(
+                    f"Cannot read {str(path)!r} ({error}). Expected a whole "
+                    "file of tensors: a file that holds more than tensors is "
+                    "not opened, for it could run code."
+                ) from error
             for name, tensor in tensors.items():
                 if tensor.is_floating_point():
                     tensor = tensor.float()

@@ -60,15 +60,15 @@ class Family:
     """How one architecture names its tensors.
 
     `prefix` stands before the encoder's names in a model that has a head.
-    `heads` has the modules of each head. `decoders` are the copies of the
-    token table and bias that a masked-LM head may carry.
+    `heads` has the modules of each head. `decoder` names the copies of the
+    token table and the bias that a masked-LM head may carry.
     """
 
     prefix: str
     layers: str
     layer: tuple
     heads: dict
-    decoders: tuple
+    decoder: tuple
 
 
 _BERT = Family(
@@ -90,7 +90,7 @@ _BERT = Family(
             ("cls.predictions.bias", "masked_lm_bias", "vector"),
         ),
     },
-    decoders=("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"),
+    decoder=("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"),
 )
 _ROBERTA = Family(
     prefix="roberta.",
@@ -110,7 +110,7 @@ _ROBERTA = Family(
             ("lm_head.bias", "masked_lm_bias", "vector"),
         ),
     },
-    decoders=("lm_head.decoder.weight", "lm_head.decoder.bias"),
+    decoder=("lm_head.decoder.weight", "lm_head.decoder.bias"),
 )
 _DISTILBERT = Family(
     prefix="distilbert.",
@@ -129,7 +129,7 @@ _DISTILBERT = Family(
             ("vocab_projector.bias", "masked_lm_bias", "vector"),
         ),
     },
-    decoders=("vocab_projector.weight", "vocab_projector.bias"),
+    decoder=("vocab_projector.weight", "vocab_projector.bias"),
 )
 FAMILIES = {
     "bert": _BERT,
@@ -236,14 +236,14 @@ def head_tensors(family, head):
 
     Args:
         family: a `Family`.
-        head: str, a key of `family.heads`.
+        head: str, a key of `family.heads`; any other has no rows.
     """
-    return _expand(family.heads[head])
+    return _expand(family.heads.get(head, ()))
 
 
 def known_names(family):
     """All names that may stand in a checkpoint beside the encoder's."""
-    names = set(IGNORED) | set(family.decoders)
+    names = set(IGNORED) | set(family.decoder)
     for head in family.heads:
         names.update(n for row in head_tensors(family, head) for n in row.names)
     return names

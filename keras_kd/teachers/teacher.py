@@ -64,7 +64,7 @@ class Teacher:
             )
         from keras_kd.models.huggingface_folder import resolve_folder
         from keras_kd.models.pretrained import load_pretrained
-        from keras_kd.models.pretrained import read_labels
+        from keras_kd.models.huggingface_folder import read_labels
 
         folder = resolve_folder(folder)
         tokenizer = Tokenizer.from_folder(folder)

@@ -1,0 +1,315 @@
+"""Teacher, student alone and student distilled, in equal steps; a verdict."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_kd import teaching
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_aside
+from keras_kd.data.pipeline import training_batches
+from keras_kd.data.rows import Rows
+from keras_kd.distiller import Distiller
+from keras_kd.evaluation.scores import agreement
+from keras_kd.evaluation.scores import classification_scores
+from keras_kd.evaluation.significance import paired_bootstrap
+from keras_kd.evaluation.significance import verdict
+from keras_kd.inference import keras_runtime
+from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.models.students import build_student
+from keras_kd.preparation import find_labels
+from keras_kd.preparation import prepare_rows
+from keras_kd.progress import progress_bar
+from keras_kd.tasks.text_classification import TextClassification
+from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.training import RESULT_FILE
+from keras_kd.training import STUDENT_FILE
+from keras_kd.training import adamw
+from keras_kd.training import train_unit
+
+STUDENT_ARMS = ("alone", "distilled", "control")
+
+
+class Comparison:
+    """Trains and scores the arms of a run, each a unit that is done once.
+
+    | arm | trained on | with |
+    |---|---|---|
+    | `teacher` | the labelled rows, if it has no head yet | the labels |
+    | `alone` | the labelled rows | the labels |
+    | `distilled` | labelled and unlabelled rows | soft targets, and labels |
+    | `control` | as `distilled` | the targets of *other* rows, no labels |
+
+    All students have the same shape, seed and number of optimizer steps, and
+    each picks its checkpoint on the same validation rows. Every finished
+    (arm, seed) stands in the run folder and is not run again; one that was
+    killed goes on from its last checkpoint.
+
+    Args:
+        configuration: `Configuration`.
+        run: `keras_kd.run_folder.RunFolder`.
+        callbacks: Function from an arm, a seed and the unit's folder to
+            further Keras callbacks.
+        verbose: As in `fit`.
+    """
+
+    def __init__(self, configuration, run, callbacks=None, verbose="auto"):
+        self.configuration = configuration
+        self.run = run
+        self.callbacks = callbacks or (lambda arm, seed, folder: [])
+        self.verbose = verbose
+        self.cache = Path(configuration.cache or run.folder / "cache")
+        self.teacher_calls = 0
+
+    # === Preparation ===
+
+    def prepare(self):
+        """Opens the teacher and the rows; nothing is trained yet."""
+        keras.utils.set_random_seed(self.configuration.seeds[0])
+        known = teaching.teacher_labels(
+            self.configuration, self.run.teacher_folder
+        )
+        labels = find_labels(self.configuration, known)
+        self.task = TextClassification(labels)
+        self.teacher, self._train_teacher = teaching.open_teacher(
+            self.configuration, self.task, self.run.teacher_folder
+        )
+        self.rows = prepare_rows(
+            self.configuration,
+            self.task,
+            self.teacher.tokenizer,
+            self.cache / "rows",
+        )
+
+    def prepare_teacher(self):
+        """Fine-tunes the teacher where it has to be, and examines it."""
+        if self._train_teacher:
+            teaching.fine_tune(
+                self.teacher,
+                self.task,
+                self.rows.labelled,
+                self.rows.validation,
+                self.configuration,
+                self.run.unit("teacher_training"),
+                verbose=self.verbose,
+            )
+            self.teacher.labels = self.task.labels
+            self.teacher.save(self.run.teacher_folder)
+            self._train_teacher = False
+        self.teacher_validation_score = teaching.examine(
+            self.teacher,
+            self.task,
+            self.rows.validation,
+            self.configuration.teacher_floor,
+        )
+
+    def label(self):
+        """Asks the teacher for its targets, once; a second run asks nothing."""
+        name = self.configuration.teacher_runtime
+        fingerprint = {**self.teacher.fingerprint, "runtime": name}
+        self.targets = TeacherTargets(
+            self.cache / "targets" / short_hash(fingerprint), fingerprint
+        )
+        rows = Rows.join(
+            [self.rows.labelled, self.rows.unlabelled, self.rows.test]
+        )
+        missing = len(self.targets.missing(rows))
+        if missing:
+            runtime = teaching.teacher_runtime(self.teacher, name, self.cache)
+            with progress_bar("labelling", missing) as advance:
+                self.teacher_calls += self.targets.label(
+                    runtime, rows, progress=advance
+                )
+
+    # === Training ===
+
+    def train_arm(self, arm, seed):
+        """Trains one student; returns the result of `train_unit`."""
+        configuration = self.configuration
+        folder = self.run.unit(f"{arm}-{seed}")
+        keras.utils.set_random_seed(seed)
+        student = build_student(
+            configuration.student,
+            self.teacher.tokenizer.vocabulary_size,
+            self.task.num_outputs,
+            configuration.layers,
+            configuration.width,
+            configuration.embedding_dim,
+            configuration.dropout,
+            configuration.max_length,
+        )
+        rows, targets, losses = self.rows.labelled, None, []
+        hard_label_weight = 1.0
+        if arm != "alone":
+            rows = Rows.join([rows, self.rows.unlabelled])
+            targets = self.targets
+            alpha = configuration.alpha
+            hard_label_weight = 1.0 - alpha
+            if arm == "control":
+                targets = ShuffledTargets(targets, rows, seed)
+                alpha, hard_label_weight = 1.0, 0.0
+            losses = [SoftTargets(configuration.temperature, weight=alpha)]
+        distiller = Distiller(
+            student, losses=losses, hard_label_weight=hard_label_weight
+        )
+        distiller.compile(
+            adamw(configuration.learning_rate, configuration.steps),
+            loss=self.task.hard_label_loss(),
+            metrics=self.task.metrics(),
+        )
+        result = train_unit(
+            folder,
+            distiller,
+            lambda step: training_batches(
+                rows,
+                student,
+                configuration.batch_size,
+                seed=seed,
+                targets=targets,
+                start_step=step,
+            ),
+            lambda model: teaching.score(model, self.task, self.rows.validation),
+            configuration.steps,
+            configuration.evaluate_every,
+            callbacks=self.callbacks(arm, seed, folder),
+            verbose=self.verbose,
+        )
+        return result, student
+
+    def test_logits(self, arm, seed=None, student=None):
+        """The logits of an arm on the test rows, predicted once."""
+        if arm == "teacher":
+            keys = self.rows.test.keys()
+            return self.targets.lookup(keys)["logits"]
+        path = self.run.unit(f"{arm}-{seed}") / "test_logits.npy"
+        if not path.exists():
+            logits = teaching.predict_with_progress(
+                keras_runtime(student), self.rows.test, f"testing {arm}"
+            )
+            with write_aside(path) as temporary:
+                np.save(temporary, logits)
+        return np.load(path)
+
+    # === The whole run ===
+
+    def execute(self):
+        """Runs what is not done yet; returns the result for the report."""
+        start = time.perf_counter()
+        self.prepare()
+        self.prepare_teacher()
+        arms = {}
+        students = [a for a in self.configuration.arms if a in STUDENT_ARMS]
+        self.label()
+        test_labels = self.rows.test.column("label")
+        self.logits = {}
+        if "teacher" in self.configuration.arms:
+            self.logits["teacher"] = [self.test_logits("teacher")]
+            arms["teacher"] = {
+                "seeds": [self._seed_result("teacher", test_labels)]
+            }
+        for arm in students:
+            self.logits[arm], results = [], []
+            for seed in self.configuration.seeds:
+                result, student = self.train_arm(arm, seed)
+                self.logits[arm].append(self.test_logits(arm, seed, student))
+                results.append(
+                    self._seed_result(arm, test_labels, seed, result, student)
+                )
+            arms[arm] = {"seeds": results}
+        result = {
+            "title": f"{self.configuration.student}-"
+            f"{self.configuration.layers} distilled",
+            "configuration": self.configuration.to_dict(),
+            "data": self.rows.counts,
+            "labels": self.task.labels,
+            "primary_metric": self.task.primary_metric,
+            "teacher_validation_score": self.teacher_validation_score,
+            "teacher_calls": self.teacher_calls,
+            "arms": arms,
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        return {**result, **self._judgement(test_labels)}
+
+    def _seed_result(self, arm, labels, seed=None, result=None, student=None):
+        model = self.teacher.model if arm == "teacher" else student
+        unit = self.run.unit(
+            "teacher_training" if arm == "teacher" else f"{arm}-{seed}"
+        )
+        if result is None and (unit / RESULT_FILE).exists():
+            result = read_json(unit / RESULT_FILE)
+        file = unit / STUDENT_FILE
+        return {
+            "seed": seed,
+            "scores": classification_scores(
+                self.logits[arm][-1], labels, self.task.labels
+            ),
+            **(result or {}),
+            "parameters": model.count_params(),
+            "bytes": file.stat().st_size if file.exists() else None,
+        }
+
+    def _judgement(self, labels):
+        """The comparisons that the trained arms allow."""
+        correct = {
+            arm: np.stack([self.task.correct(one, labels) for one in logits])
+            for arm, logits in self.logits.items()
+        }
+        judgement = {}
+        for arm, name in (("distilled", "comparison"), ("control", "control")):
+            if {arm, "alone"} <= set(correct):
+                interval = paired_bootstrap(correct["alone"], correct[arm])
+                judgement[name] = {
+                    **interval.to_dict(),
+                    "verdict": verdict(interval),
+                    "split": "test",
+                }
+        if "teacher" in correct:
+            students = [arm for arm in STUDENT_ARMS if arm in correct]
+            teacher = correct["teacher"].mean()
+            judgement["retention"] = {
+                arm: float(correct[arm].mean() / teacher) for arm in students
+            }
+            judgement["agreement"] = {
+                arm: float(
+                    np.mean(
+                        [
+                            agreement(self.logits["teacher"][0], one)
+                            for one in self.logits[arm]
+                        ]
+                    )
+                )
+                for arm in students
+            }
+        return judgement
+
+
+class ShuffledTargets:
+    """Teacher targets of other rows: a control that must not help.
+
+    Args:
+        targets: `TeacherTargets`.
+        rows: The rows whose targets are exchanged.
+        seed: Seed of the exchange.
+    """
+
+    def __init__(self, targets, rows, seed):
+        self._targets = targets
+        keys = np.unique(rows.keys())
+        self._keys = keys
+        self._other = np.random.default_rng(seed).permutation(keys)
+
+    def lookup(self, keys):
+        """The targets of the rows that these were exchanged with."""
+        return self._targets.lookup(
+            self._other[np.searchsorted(self._keys, keys)]
+        )
+
+
+def short_hash(value):
+    """A short name for a dictionary of settings."""
+    text = json.dumps(value, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=6).hexdigest()

@@ -1,0 +1,207 @@
+"""Everything that decides a run, in one flat, validated place."""
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Optional
+
+STUDENTS = ("bigru", "transformer")
+TEACHER_RUNTIMES = ("keras", "litert-int8")
+ARMS = ("teacher", "alone", "distilled", "control")
+
+
+class ConfigurationError(ValueError):
+    """A setting that can't be used: says which, and what is allowed."""
+
+
+def _setting(default, text, choices=None):
+    metadata = {"help": text, "choices": choices}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Configuration:
+    """The settings of a run; each is also a flag of the command line.
+
+    Raises:
+        ConfigurationError: A value out of its range.
+
+    Example:
+
+    >>> configuration = Configuration(train="train.csv", teacher="bert/")
+    >>> configuration.student, configuration.temperature
+    ('bigru', 2.0)
+    """
+
+    # === Data ===
+    train: Optional[str] = _setting(
+        None, "labelled rows: a .csv, .tsv, .jsonl, .parquet file or tfds:NAME"
+    )
+    train_split: str = _setting("train", "split of a tfds:NAME to train on")
+    validation: Optional[str] = _setting(
+        None, "rows to choose checkpoints on; by default a part of --train"
+    )
+    validation_rows: Optional[int] = _setting(
+        None, "rows of --train kept for validation (default: a tenth)"
+    )
+    test: Optional[str] = _setting(
+        None, "rows that the comparison is judged on; default: a part of --train"
+    )
+    test_split: str = _setting("test", "split of a tfds:NAME to test on")
+    validation_split: str = _setting(
+        "validation", "split of a tfds:NAME to validate on"
+    )
+    unlabelled_split: str = _setting(
+        "unsupervised", "split of a tfds:NAME without labels"
+    )
+    test_rows: Optional[int] = _setting(
+        None, "rows of --train kept for testing where there is no --test"
+    )
+    unlabelled: Optional[str] = _setting(
+        None, "rows without labels, or whose labels are not read"
+    )
+    labelled_rows: Optional[int] = _setting(
+        None, "use only so many labels of --train; the rest is unlabelled text"
+    )
+    text: str = _setting("text", "column of the text")
+    label: str = _setting("label", "column of the label")
+    delimiter: Optional[str] = _setting(
+        None, "delimiter of a text table, where its suffix does not say it"
+    )
+    labels: Optional[list[str]] = _setting(
+        None, "class names in the order of the logits; default: from the data"
+    )
+    max_length: int = _setting(128, "tokens of a row at the most")
+
+    cache: Optional[str] = _setting(
+        None, "folder of tokenised rows and teacher targets; runs may share it "
+        "(default: the run's own)"
+    )  # fmt: skip
+
+    # === Teacher ===
+    teacher: Optional[str] = _setting(
+        None, "teacher: a Hugging Face folder or hub name, or a saved teacher"
+    )
+    fine_tune_teacher: Optional[bool] = _setting(
+        None, "fine-tune the teacher first; default: when it has no head"
+    )
+    teacher_epochs: float = _setting(3.0, "epochs of fine-tuning")
+    teacher_learning_rate: float = _setting(5e-5, "peak of fine-tuning")
+    teacher_batch_size: int = _setting(16, "rows a batch of fine-tuning")
+    teacher_floor: Optional[float] = _setting(
+        None, "refuse a teacher that scores less; default: the majority class"
+    )
+    teacher_runtime: str = _setting(
+        "keras", "what labels the rows", TEACHER_RUNTIMES
+    )
+    allow_pickle: bool = _setting(
+        False, "read a pytorch_model.bin, which may run code when it is read"
+    )
+
+    # === Student ===
+    student: str = _setting("bigru", "kind of the student", STUDENTS)
+    layers: int = _setting(1, "layers of the student")
+    width: int = _setting(
+        64, "units of each direction (bigru) or hidden width (transformer)"
+    )
+    embedding_dim: int = _setting(128, "width of a recurrent student's table")
+    dropout: float = _setting(0.2, "dropout of the student")
+
+    # === Distillation ===
+    temperature: float = _setting(2.0, "temperature of the soft targets")
+    alpha: float = _setting(
+        0.9, "weight of the soft targets; 1 - alpha is that of the labels"
+    )
+    steps: int = _setting(1000, "optimizer steps of every student")
+    batch_size: int = _setting(32, "rows a batch")
+    learning_rate: float = _setting(1e-3, "peak learning rate")
+    evaluate_every: int = _setting(100, "steps between two validations")
+    seeds: list[int] = _setting([0], "one training of each arm for each seed")
+    arms: list[str] = _setting(
+        ["teacher", "alone", "distilled"], "what to train and to score", ARMS
+    )
+
+    # === Results ===
+    export: list[str] = _setting(
+        ["dynamic"], "also write the distilled student as .tflite: float32, "
+        "float16, dynamic",
+        ("float32", "float16", "dynamic"),
+    )  # fmt: skip
+
+    def __post_init__(self):
+        for name, choices in (
+            ("student", STUDENTS),
+            ("teacher_runtime", TEACHER_RUNTIMES),
+        ):
+            if getattr(self, name) not in choices:
+                _refuse(name, getattr(self, name), f"one of {list(choices)}")
+        for name, choices in (("arms", ARMS), ("export", _choices("export"))):
+            for value in getattr(self, name):
+                if value not in choices:
+                    _refuse(name, value, f"some of {list(choices)}")
+        if not self.temperature > 0:
+            _refuse("temperature", self.temperature, "above 0")
+        if not 0 <= self.alpha <= 1:
+            _refuse("alpha", self.alpha, "from 0 to 1")
+        if not 0 <= self.dropout < 1:
+            _refuse("dropout", self.dropout, "0 or more and below 1")
+        for name in (
+            "layers", "width", "embedding_dim", "batch_size", "learning_rate",
+            "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
+            "teacher_learning_rate",
+        ):  # fmt: skip
+            if not getattr(self, name) > 0:
+                _refuse(name, getattr(self, name), "above 0")
+        if self.max_length < 8:
+            _refuse("max_length", self.max_length, "8 or more")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            _refuse("seeds", self.seeds, "one or more different numbers")
+
+    @classmethod
+    def from_dict(cls, values):
+        """Makes a configuration; a key that it doesn't know is an error."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            import difflib
+
+            close = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise ConfigurationError(
+                f"Unknown settings: {unknown}.{hint} Known: {known}."
+            )
+        return cls(**values)
+
+    def to_dict(self):
+        """All settings, the defaults included."""
+        return dataclasses.asdict(self)
+
+
+def setting_type(setting):
+    """`(type of one value, whether it is a list)` of a dataclass field."""
+    kind = setting.type
+    arguments = [
+        argument
+        for argument in typing.get_args(kind)
+        if argument is not type(None)
+    ]
+    if typing.get_origin(kind) is typing.Union:
+        kind = arguments[0]
+        arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is list:
+        return arguments[0], True
+    return kind, False
+
+
+def _choices(name):
+    fields = {f.name: f for f in dataclasses.fields(Configuration)}
+    return fields[name].metadata["choices"]
+
+
+def _refuse(name, received, allowed):
+    raise ConfigurationError(
+        f"`{name}` must be {allowed}. Received: {received!r}."
+    )

@@ -1,0 +1,1 @@
+"""Scores, the verdict on a comparison, and the report of a run."""

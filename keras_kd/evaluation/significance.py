@@ -1,0 +1,341 @@
+"""Whether a difference between two models is more than chance."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_kd.evaluation.scores import COUNT_METRICS
+from keras_kd.evaluation.scores import check_labels
+from keras_kd.evaluation.scores import check_logits
+
+HELPED = "HELPED"
+NO_EFFECT = "NO EFFECT"
+HURT = "HURT"
+
+CELLS_AT_ONCE = 4_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The difference of two models' scores with its 95% interval.
+
+    Attributes:
+        difference: Mean score of `b` minus mean score of `a`.
+        lower: Lower end of the interval.
+        upper: Upper end of the interval.
+        seeds: Training runs of each of the two.
+        rows: Test rows.
+        resamples: Resamples that the interval comes from.
+    """
+
+    difference: float
+    lower: float
+    upper: float
+    seeds: int
+    rows: int
+    resamples: int
+
+    @property
+    def provisional(self) -> bool:
+        """One training run says nothing about another one."""
+        return self.seeds == 1
+
+    def to_dict(self) -> dict:
+        """The interval, its verdict and whether that is provisional."""
+        return {
+            **dataclasses.asdict(self),
+            "verdict": verdict(self),
+            "provisional": self.provisional,
+        }
+
+
+def verdict(interval: Interval) -> str:
+    """Says `"HELPED"`, `"HURT"`, or `"NO EFFECT"` where 0 is not excluded.
+
+    Args:
+        interval: From `paired_bootstrap`, of scores where higher is better.
+    """
+    if interval.lower > 0:
+        return HELPED
+    return HURT if interval.upper < 0 else NO_EFFECT
+
+
+def paired_bootstrap(
+    a: np.ndarray,
+    b: np.ndarray,
+    metric=None,
+    labels: np.ndarray | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """How much better `b` scores than `a`, over rows and training seeds.
+
+    Rows are resampled with replacement, the same ones for both models and all
+    of their seeds. Seeds are too few to be resampled: three pairs of runs that
+    all happen to point the same way, as they do in one case of four, would
+    exclude zero. Their part is drawn from Student's t instead. With the scores
+    $a_s$ and $b_s$ of $S$ seeds, on resample $r$:
+
+    $$\\Delta_r = \\bar b_r - \\bar a_r + t_r \\sqrt{\\frac{v_a + v_b}{S}},
+      \\qquad t_r \\sim t_{2(S-1)}$$
+
+    where $v$ is the variance of a model's scores over its seeds. The interval
+    holds the middle 95% of $\\Delta_r$. Two seeds give little certainty: use
+    three or more. With a single seed the interval covers rows alone, and is
+    provisional.
+
+    Per-row scores get two more rows, one in favour of each model, with the
+    largest difference that occurs. They carry no weight among hundreds of
+    rows, and keep three wins in three rows from counting as proof.
+
+    Args:
+        a: Per-row scores of the first model, `[seeds, rows]` or `[rows]`:
+            whether a row is right, or its F1. With a `metric`, the predicted
+            class numbers.
+        b: The same of the second model, on the same rows.
+        metric: `None` for the mean of per-row scores; one of "accuracy",
+            "macro_f1", "weighted_f1", "mcc"; or a function `(predictions,
+            labels) -> float` of a sample of rows, which is called `2 * seeds *
+            resamples` times. Higher must be better.
+        labels: True class numbers, `[rows]`; needed with a `metric`.
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: Shapes that do not pair, values that are not finite, an
+            unknown metric, or a metric without labels.
+
+    Example:
+
+    >>> alone = np.array([[1, 0, 0, 1] * 50])
+    >>> distilled = np.array([[1, 1, 0, 1] * 50])
+    >>> interval = paired_bootstrap(alone, distilled)
+    >>> interval.difference, verdict(interval), interval.provisional
+    (0.25, 'HELPED', True)
+    """
+    a, b = _check_runs(a, b)
+    if resamples < 1:
+        raise ValueError(
+            f"`resamples` must be positive. Received: {resamples}."
+        )
+    generator = np.random.default_rng(seed)
+    if metric is None:
+        a, b = a.astype("float64"), b.astype("float64")
+        a_scores, b_scores = a.mean(axis=1), b.mean(axis=1)
+        difference = (b - a).mean(axis=0)
+        draws = _mean_draws(difference, resamples, generator)
+    else:
+        labels = _check_metric(metric, labels, a, b)
+        draw = _function_draws if callable(metric) else _count_draws
+        a_scores, b_scores, draws = draw(
+            a, b, labels, metric, resamples, generator
+        )
+    draws = draws + _seed_draws(a_scores, b_scores, resamples, generator)
+    lower, upper = np.quantile(draws, [0.025, 0.975])
+    return Interval(
+        difference=float(b_scores.mean() - a_scores.mean()),
+        lower=float(lower),
+        upper=float(upper),
+        seeds=a.shape[0],
+        rows=a.shape[1],
+        resamples=resamples,
+    )
+
+
+def significant_loss(
+    reference_correct: np.ndarray, candidate_correct: np.ndarray
+) -> tuple[Interval, bool]:
+    """Whether a candidate, such as a quantised file, is worse than the model.
+
+    Args:
+        reference_correct: Whether the model is right, `[rows]`.
+        candidate_correct: Whether the candidate is, on the same rows.
+
+    Returns:
+        The interval of candidate minus reference, and whether all of it is
+        below zero.
+
+    Raises:
+        ValueError: As `paired_bootstrap`.
+    """
+    interval = paired_bootstrap(reference_correct, candidate_correct)
+    return interval, verdict(interval) == HURT
+
+
+def label_order_check(
+    logits: np.ndarray, labels: np.ndarray, significance: float = 0.01
+) -> list[int] | None:
+    """Finds out whether the classes of a model stand in another order.
+
+    The permutation that scores best (Hungarian method) is reported if it is
+    right on more rows than the order as it is (exact McNemar test), and agrees
+    with the labels beyond what the two sets of class frequencies give anyway
+    (Cohen's kappa above zero), so that a model that always names one class is
+    not taken for a permuted one. Both levels are divided by the number of
+    permutations that were there to choose from.
+
+    Args:
+        logits: Logits of the model, `[rows, classes]`.
+        labels: True class numbers, `[rows]`.
+        significance: Level of the tests.
+
+    Returns:
+        `None` if the order stands. Else a list: output `i` of the model means
+        class `order[i]`. `np.asarray(order)[logits.argmax(-1)]` are the
+        predictions in the order of the labels.
+
+    Raises:
+        ValueError: As `classification_scores`.
+
+    Reference:
+        Fleiss, Cohen and Everitt (1969), Large sample standard errors of kappa
+        and weighted kappa, for the variance of kappa under chance.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.special import gammaln
+    from scipy.stats import binom
+    from scipy.stats import norm
+
+    logits = check_logits(logits)
+    labels = check_labels(labels, logits)
+    rows, classes = logits.shape
+    predictions = logits.argmax(axis=-1)
+    table = np.zeros((classes, classes))
+    np.add.at(table, (predictions, labels), 1)
+    _, order = linear_sum_assignment(table, maximize=True)
+    if table.trace() == table[np.arange(classes), order].sum():
+        return None
+    log_level = np.log(significance) - gammaln(classes + 1)
+
+    permuted_right = order[predictions] == labels
+    right = predictions == labels
+    wins = np.sum(permuted_right & ~right)
+    losses = np.sum(right & ~permuted_right)
+    if binom.logsf(wins - 1, wins + losses, 0.5) >= log_level:
+        return None
+
+    p = np.bincount(order[predictions], minlength=classes) / rows
+    q = np.bincount(labels, minlength=classes) / rows
+    chance = p @ q
+    variance = (chance + chance**2 - np.sum(p * q * (p + q))) / rows
+    z = (permuted_right.mean() - chance) / np.sqrt(max(variance, 1e-12))
+    return order.tolist() if norm.logsf(z) < log_level else None
+
+
+def _seed_draws(a_scores, b_scores, resamples, generator):
+    """The part of the seeds in the difference of two means."""
+    seeds = len(a_scores)
+    if seeds == 1:
+        return np.zeros(resamples)
+    variance = (a_scores.var(ddof=1) + b_scores.var(ddof=1)) / seeds
+    draws = generator.standard_t(2 * (seeds - 1), size=resamples)
+    return draws * np.sqrt(variance)
+
+
+def _mean_draws(difference, resamples, generator):
+    """Means of resampled rows, from the counts of each distinct value."""
+    rows = len(difference)
+    largest = np.abs(difference).max()
+    difference = np.concatenate([difference, [largest, -largest]])
+    values, counts = np.unique(difference.round(12), return_counts=True)
+    means = []
+    if len(values) <= rows // 20:
+        share = counts / counts.sum()
+        for size in _chunks(resamples, len(values)):
+            drawn = generator.multinomial(rows, share, size=size)
+            means.append(drawn @ values / rows)
+    else:
+        for size in _chunks(resamples, rows):
+            drawn = generator.integers(len(difference), size=(size, rows))
+            means.append(difference[drawn].mean(axis=1))
+    return np.concatenate(means)
+
+
+def _count_draws(a, b, labels, metric, resamples, generator):
+    """Differences of a metric that needs no more than counts by class.
+
+    Rows with the same label and the same predictions by all runs are one kind
+    of row: how often each kind is drawn says all about a resample.
+    """
+    metric = COUNT_METRICS[metric]
+    kinds, counts = np.unique(
+        np.concatenate([labels[None], a, b]).astype("int64"),
+        axis=1,
+        return_counts=True,
+    )
+    # One column a class, one array for the labels and each run.
+    truth, *runs = np.eye(kinds.max() + 1)[kinds]
+
+    def scores(drawn):
+        actual = drawn @ truth
+        return np.stack(
+            [metric(drawn @ (truth * run), drawn @ run, actual) for run in runs]
+        )
+
+    share = counts / counts.sum()
+    draws = []
+    for size in _chunks(resamples, len(counts)):
+        drawn = generator.multinomial(counts.sum(), share, size=size)
+        a_drawn, b_drawn = np.split(scores(drawn), 2)
+        draws.append(b_drawn.mean(axis=0) - a_drawn.mean(axis=0))
+    a_scores, b_scores = np.split(scores(counts), 2)
+    return a_scores, b_scores, np.concatenate(draws)
+
+
+def _function_draws(a, b, labels, metric, resamples, generator):
+    """Differences of any function of the rows; as slow as that function."""
+
+    def scores(runs, rows):
+        return np.array([metric(run[rows], labels[rows]) for run in runs])
+
+    everything = np.arange(len(labels))
+    draws = np.empty(resamples)
+    for index in range(resamples):
+        rows = generator.integers(len(labels), size=len(labels))
+        draws[index] = scores(b, rows).mean() - scores(a, rows).mean()
+    return scores(a, everything), scores(b, everything), draws
+
+
+def _chunks(total, width):
+    """Sizes that sum to `total`, so that a chunk's cells fit in memory."""
+    size = max(1, min(total, CELLS_AT_ONCE // max(width, 1)))
+    return [min(size, total - start) for start in range(0, total, size)]
+
+
+def _check_runs(a, b):
+    a, b = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
+    if a.shape != b.shape or a.ndim != 2 or 0 in a.shape:
+        raise ValueError(
+            "Both models need scores of the same shape [seeds, rows], on the "
+            f"same rows. Received: {a.shape} and {b.shape}."
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError(
+            "Scores must be finite. Received NaN or infinity. Leave rows "
+            "without a label out of both models' scores."
+        )
+    return a, b
+
+
+def _check_metric(metric, labels, a, b):
+    if not callable(metric) and metric not in COUNT_METRICS:
+        raise ValueError(
+            f"`metric` must be None, one of {sorted(COUNT_METRICS)} or a "
+            f"function (predictions, labels) -> float. Received: {metric!r}."
+        )
+    if labels is None or np.shape(labels) != a.shape[1:]:
+        received = None if labels is None else np.shape(labels)
+        raise ValueError(
+            "A `metric` needs `labels` with one true class a row. Received "
+            f"labels of shape {received} for predictions of shape {a.shape}."
+        )
+    labels = np.asarray(labels)
+    if not callable(metric):
+        for values in (labels, a, b):
+            if (values < 0).any() or (values != np.floor(values)).any():
+                raise ValueError(
+                    f"The metric '{metric}' needs class numbers, whole and not "
+                    "negative, as labels and predictions. Received: "
+                    f"{values.ravel()[:5]}... Pass logits.argmax(axis=-1)."
+                )
+    return labels

@@ -1,0 +1,1 @@
+"""Students as files that other programs run: SavedModel and LiteRT."""

@@ -1,0 +1,111 @@
+"""Converts a saved Keras model to LiteRT; run as a process of its own.
+
+`python -m keras_kd.export.conversion_worker SETTINGS.json`, where the settings
+hold `model` (a `.keras` file), `output`, `error` (where a message goes if it
+fails), `quantization`, `batch_size` and `length` (either may be null).
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+QUANTIZATIONS = ("dynamic", "float16", "float32")
+
+
+def convert(model, folder, quantization, batch_size=None, length=None):
+    """Converts a Keras model to the bytes of a LiteRT file.
+
+    Only built-in operations: the runtimes that one installs with pip, and
+    those on phones, have no others.
+
+    Args:
+        model: A functional `keras.Model` with int32 `[batch, length]` inputs.
+        folder: Where the intermediate SavedModel goes.
+        quantization: `"dynamic"`, `"float16"` or `"float32"`.
+        batch_size: Number of rows, or `None` for any.
+        length: Number of tokens, or `None` for any.
+
+    Returns:
+        Bytes. Inputs and outputs keep the names of the Keras model.
+    """
+    import tensorflow as tf
+
+    save_features_signature(model, folder, batch_size, length)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantization != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def save_features_signature(model, folder, batch_size, length):
+    """Writes a SavedModel with one signature: features to named outputs."""
+    import tensorflow as tf
+
+    from keras_kd.batch import input_names
+    from keras_kd.batch import named_outputs
+    from keras_kd.batch import select_inputs
+
+    def features(**inputs):
+        return named_outputs(model(select_inputs(model, inputs)))
+
+    module = tf.Module()
+    # A module that holds only the Keras model loses the weights in silence.
+    module.student_variables = [variable.value for variable in model.variables]
+    module.features = tf.function(features)
+    signature = module.features.get_concrete_function(
+        **{
+            name: tf.TensorSpec([batch_size, length], tf.int32, name=name)
+            for name in input_names(model)
+        }
+    )
+    tf.saved_model.save(
+        module, str(folder), signatures={"serving_default": signature}
+    )
+
+
+def explain(error):
+    """The part of a converter's error that a person can use."""
+    text = str(error)
+    found = re.findall(r"^\s*(?:Flex|Custom) ops: .*$", text, re.MULTILINE)
+    if found:
+        operations = "; ".join(line.strip() for line in found)
+        return (
+            "The model has operations without a built-in LiteRT counterpart "
+            f"({operations}). Build it from layers that convert: GRU, LSTM, "
+            "Dense, attention, normalisation, elementary functions."
+        )
+    first = text.strip().splitlines()[:3] or [""]
+    return f"{type(error).__name__}: " + " ".join(first)
+
+
+def main(settings_path):
+    """Converts as the settings say. Returns the exit status."""
+    settings = json.loads(Path(settings_path).read_text(encoding="utf-8"))
+    try:
+        import keras
+
+        model = keras.models.load_model(settings["model"], compile=False)
+        with tempfile.TemporaryDirectory(
+            dir=Path(settings_path).parent
+        ) as folder:
+            content = convert(
+                model,
+                folder,
+                settings["quantization"],
+                settings["batch_size"],
+                settings["length"],
+            )
+        Path(settings["output"]).write_bytes(content)
+    except Exception as error:
+        Path(settings["error"]).write_text(explain(error), encoding="utf-8")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

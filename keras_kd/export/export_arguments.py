@@ -1,0 +1,115 @@
+"""What can be wrong with the arguments of an export, found before the work."""
+
+import numpy as np
+
+from keras_kd import batch
+from keras_kd.export.conversion_worker import QUANTIZATIONS
+
+MINIMUM_LENGTH = 8
+
+
+def check_length(max_length):
+    """Raises a `ValueError` for a length that no text fits into."""
+    if max_length < MINIMUM_LENGTH:
+        raise ValueError(
+            f"`max_length` must be {MINIMUM_LENGTH} or more: shorter files "
+            f"cut off nearly every text. Received: {max_length}"
+        )
+
+
+def check_labels(student, labels):
+    """Raises a `ValueError` for labels that are not those of the outputs."""
+    if labels is None:
+        return
+    for name, output in batch.named_outputs(student.output).items():
+        if output.shape[-1] not in (len(labels), None):
+            raise ValueError(
+                f"The student's output '{name}' is {output.shape[-1]} wide. "
+                f"Received: {len(labels)} labels, {list(labels)}. Give one "
+                "label for each logit, in their order."
+            )
+    for label in labels:
+        if not label.strip() or "\n" in label:
+            raise ValueError(
+                "Labels must be one line each and not empty. Received: "
+                f"{label!r}"
+            )
+
+
+def check_quantization(quantization):
+    """Raises a `ValueError` for another quantization than there is."""
+    if quantization in QUANTIZATIONS:
+        return
+    reason = ""
+    if quantization in ("int8", "full_int8"):
+        reason = (
+            " Full int8 halves the agreement with Keras, and crashes the "
+            "converter on recurrent students: use 'dynamic', with int8 weights."
+        )
+    raise ValueError(
+        f"`quantization` must be one of {list(QUANTIZATIONS)}. Received: "
+        f"{quantization!r}.{reason}"
+    )
+
+
+def check_rows(student, rows, max_length, tokenizer):
+    """The student's inputs as int32 arrays `[n, max_length]`."""
+    missing = [name for name in batch.input_names(student) if name not in rows]
+    if missing:
+        raise ValueError(
+            f"`rows` must hold {batch.input_names(student)}. Received: "
+            f"{sorted(rows)}. Missing: {missing}."
+        )
+    arrays = {
+        name: np.asarray(rows[name], dtype="int32")
+        for name in batch.input_names(student)
+    }
+    for name, values in arrays.items():
+        if values.ndim != 2 or values.shape[1] != max_length or not len(values):
+            raise ValueError(
+                f"Expected rows of {max_length} tokens in '{name}', at least "
+                f"one. Received: an array of the shape {values.shape}. Pad "
+                "real validation rows on the right with 0."
+            )
+    if tokenizer is not None and batch.TOKEN_IDS in arrays:
+        largest = int(arrays[batch.TOKEN_IDS].max())
+        if largest >= tokenizer.vocabulary_size:
+            raise ValueError(
+                f"The rows hold the token id {largest}, the tokenizer has "
+                f"{tokenizer.vocabulary_size} tokens. Give the tokenizer that "
+                "made the rows."
+            )
+        _check_vocabulary(student, tokenizer)
+    return arrays
+
+
+def _check_vocabulary(student, tokenizer):
+    for layer in student.layers:
+        if layer.name != "token_embedding":
+            continue
+        if layer.input_dim < tokenizer.vocabulary_size:
+            raise ValueError(
+                f"The student has embeddings for {layer.input_dim} tokens, the "
+                f"tokenizer {tokenizer.vocabulary_size} tokens. Give the "
+                "tokenizer that the student was trained with."
+            )
+
+
+def check_targets(student, rows, labels_of_rows):
+    """The class ids of the rows by output name, or `None`."""
+    if labels_of_rows is None:
+        return None
+    targets = {
+        name: np.asarray(ids)
+        for name, ids in batch.named_outputs(labels_of_rows).items()
+    }
+    outputs = batch.named_outputs(student.output)
+    count = len(next(iter(rows.values())))
+    for name, ids in targets.items():
+        if name not in outputs or len(ids) != count or ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"`labels_of_rows` must hold {count} class ids (integers) for "
+                f"outputs among {sorted(outputs)}. Received for '{name}': "
+                f"{len(ids)} of the type {ids.dtype}."
+            )
+    return targets

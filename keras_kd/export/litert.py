@@ -1,0 +1,242 @@
+"""Students as LiteRT (`.tflite`) files, checked before they get their name."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd import batch
+from keras_kd.atomic_files import write_aside
+from keras_kd.export.attachments import attach
+from keras_kd.export.child_process import run_child
+from keras_kd.export.errors import ExportError
+from keras_kd.export.errors import full_disk_explained
+from keras_kd.export.export_arguments import check_labels
+from keras_kd.export.export_arguments import check_length
+from keras_kd.export.export_arguments import check_quantization
+from keras_kd.export.export_arguments import check_rows
+from keras_kd.export.export_arguments import check_targets
+from keras_kd.export.export_arguments import check_vocabulary
+from keras_kd.export.float32_copy import float32_copy
+from keras_kd.export.litert_gates import check_outputs
+from keras_kd.export.litert_runner import LiteRTModel
+
+
+def export_litert(
+    student,
+    path,
+    rows,
+    quantization="dynamic",
+    max_length=128,
+    tokenizer=None,
+    labels=None,
+    metadata=None,
+    labels_of_rows=None,
+    progress=None,
+):
+    """Converts a student to a `.tflite` file and proves it on real rows.
+
+    The file takes one row of `max_length` tokens, has named inputs and outputs
+    and built-in operations only, so that any LiteRT runtime runs it. The
+    conversion runs in a process of its own. Then each of `rows` goes through
+    Keras and through the file, and only if the two agree (`check_outputs`
+    says how closely) does the file get its name.
+
+    Labels, vocabulary and metadata travel inside the file: it is a zip archive
+    as well, and `unzip` or `zipfile` list them.
+
+    Args:
+        student: A functional `keras.Model` of layers that
+            `keras.models.load_model` loads without further code.
+        path: Where the file goes. An existing file is replaced, but only by
+            one that passed.
+        rows: Dictionary of int32 `[n, max_length]` arrays by input name: real
+            validation rows, padded on the right with 0.
+        quantization: `"dynamic"` (int8 weights, the smallest), `"float16"` or
+            `"float32"`.
+        max_length: Number of tokens that the file takes.
+        tokenizer: `Tokenizer` whose vocabulary goes into the file, or `None`.
+        labels: Names of the classes in the order of the logits, or `None`.
+        metadata: Dictionary of further things to say in the file (licence,
+            scores, ...); JSON values.
+        labels_of_rows: Class ids of the rows, below zero where there is none,
+            or a dictionary of them by output name. With them a dynamic file
+            must not lose accuracy.
+        progress: Function that is told how many rows were checked.
+
+    Returns:
+        A dictionary for the report: `file`, `format`, `quantization`, `bytes`,
+        `rows`, `max_difference`, `agreement`, `accuracy_keras` and
+        `accuracy_file` (with labels), and `ops`, the names of the operations.
+
+    Raises:
+        ValueError: An argument that can't be right; says which.
+        ExportError: The student can't be converted, or the file did not pass.
+            Nothing is left behind, and an older file stays as it was.
+    """
+    path = Path(path)
+    check_quantization(quantization)
+    check_length(max_length)
+    check_labels(student, labels)
+    check_vocabulary(student, tokenizer)
+    rows = check_rows(student, rows, max_length, tokenizer)
+    targets = check_targets(student, rows, labels_of_rows)
+    student = float32_copy(student)
+    expected = _keras_outputs(student, rows)
+    with full_disk_explained(path), write_aside(path) as temporary:
+        _convert(student, temporary, quantization, 1, max_length)
+        operations = _check_operations(temporary)
+        report = {
+            "file": path.name,
+            "format": "litert",
+            "quantization": quantization,
+            "rows": len(next(iter(rows.values()))),
+        }
+        received = LiteRTModel(temporary).predict(rows, progress)
+        report.update(
+            check_outputs(
+                quantization,
+                expected,
+                batch.named_outputs(received),
+                rows.get(batch.PADDING_MASK),
+                targets,
+            )
+        )
+        attach(
+            temporary,
+            tokenizer,
+            labels,
+            {
+                **(metadata or {}),
+                **report,
+                "inputs": batch.input_names(student),
+                "outputs": list(expected),
+                "max_length": max_length,
+            },
+        )
+        # What is shipped is the file with its attachments: it must still load.
+        first = {name: values[:1] for name, values in rows.items()}
+        _check_same_outputs(LiteRTModel(temporary).predict(first), received)
+        report["bytes"] = temporary.stat().st_size
+    return {**report, "ops": operations}
+
+
+def convert_teacher(teacher, path, quantization="dynamic"):
+    """Converts a teacher for fast labelling: any batch size, any length.
+
+    No rows are compared: whoever labels with it measures what it moves.
+
+    Args:
+        teacher: A functional `keras.Model`; not recurrent, since LiteRT runs
+            loops for a fixed number of rows only.
+        path: Where the file goes.
+        quantization: As in `export_litert`.
+
+    Returns:
+        A `LiteRTModel`.
+
+    Raises:
+        ValueError: Another quantization.
+        ExportError: The teacher can't be converted. No file is left.
+    """
+    path = Path(path)
+    check_quantization(quantization)
+    with full_disk_explained(path), write_aside(path) as temporary:
+        _convert(float32_copy(teacher), temporary, quantization, None, None)
+        _check_operations(temporary)
+        LiteRTModel(temporary)
+    return LiteRTModel(path)
+
+
+def operators(path):
+    """The names of a file's operations, sorted; custom ones as `CUSTOM:name`.
+
+    Args:
+        path: A `.tflite` file.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {
+        value: name
+        for name, value in vars(schema.BuiltinOperator).items()
+        if isinstance(value, int)
+    }
+    model = schema.Model.GetRootAsModel(Path(path).read_bytes(), 0)
+    found = set()
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        if code.CustomCode():
+            found.add(f"CUSTOM:{code.CustomCode().decode('utf-8')}")
+            continue
+        # Codes above 127 stand in the second of the two fields.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        found.add(names.get(number, f"BUILTIN:{number}"))
+    return sorted(found)
+
+
+def _convert(model, output, quantization, batch_size, length):
+    """Runs the conversion worker; `output` is there afterwards."""
+    with tempfile.TemporaryDirectory(
+        prefix=f".partial.{output.name}.", dir=output.parent
+    ) as folder:
+        folder = Path(folder)
+        model.save(folder / "model.keras")
+        error = folder / "error.txt"
+        settings = {
+            "model": str(folder / "model.keras"),
+            "output": str(output),
+            "error": str(error),
+            "quantization": quantization,
+            "batch_size": batch_size,
+            "length": length,
+        }
+        settings_path = folder / "settings.json"
+        settings_path.write_text(json.dumps(settings), encoding="utf-8")
+        worker = ["-m", "keras_kd.export.conversion_worker", settings_path]
+        try:
+            run_child(worker, "the conversion to LiteRT")
+        except ExportError:
+            if error.is_file():
+                message = error.read_text(encoding="utf-8")
+                raise ExportError(
+                    f"'{model.name}' can't be converted to LiteRT. {message}"
+                ) from None
+            raise
+        if not output.is_file() or not output.stat().st_size:
+            raise ExportError(
+                f"The conversion of '{model.name}' ended without a file."
+            )
+
+
+def _keras_outputs(student, rows, batch_size=32):
+    count = len(next(iter(rows.values())))
+    pieces = []
+    for start in range(0, count, batch_size):
+        part = {n: x[start : start + batch_size] for n, x in rows.items()}
+        outputs = student.predict_on_batch(batch.select_inputs(student, part))
+        pieces.append(batch.named_outputs(outputs))
+    return {
+        name: np.concatenate([np.asarray(piece[name]) for piece in pieces])
+        for name in pieces[0]
+    }
+
+
+def _check_operations(path):
+    operations = operators(path)
+    custom = [name for name in operations if name.startswith("CUSTOM:")]
+    if custom:
+        raise ExportError(
+            f"The file has operations that are not built into LiteRT: {custom}."
+        )
+    return operations
+
+
+def _check_same_outputs(first, all_rows):
+    first = batch.named_outputs(first)
+    for name, values in batch.named_outputs(all_rows).items():
+        if not np.array_equal(first[name], values[:1]):
+            raise ExportError(
+                f"The file gives other values in '{name}' when it is loaded a "
+                "second time. Expected the same: please report this."
+            )

@@ -1,0 +1,174 @@
+"""Whether a converted file still says what the Keras model says."""
+
+import numpy as np
+
+from keras_kd.export.errors import ExportError
+
+# Largest |difference| of a logit, over max(1, |logit|).
+TOLERANCES = {"float32": 1e-3, "float16": 5e-3}
+MINIMUM_AGREEMENT = 0.97
+SIGNIFICANCE = 0.05
+
+
+def check_outputs(
+    quantization, expected, received, padding_mask=None, labels=None
+):
+    """Compares a file's outputs with those of Keras on the same rows.
+
+    float32 and float16 files must give the same logits, within 1e-3 and 5e-3
+    x max(1, |logit|). A dynamic int8 file must make the same decision on 97%
+    of the rows, and must not be right significantly less often: an exact
+    one-sided McNemar test, at 5%.
+
+    Args:
+        quantization: `"float32"`, `"float16"` or `"dynamic"`.
+        expected: Dictionary of the Keras outputs by name, `[rows, ...]`.
+        received: Dictionary of the file's outputs.
+        padding_mask: `[rows, length]`; outputs for each token are compared
+            where it is 1.
+        labels: Dictionary of class ids by output name, or `None`. Ids below
+            zero mean that there is no label.
+
+    Returns:
+        Dictionary with `max_difference`, `agreement` and, with labels,
+        `accuracy_keras` and `accuracy_file`.
+
+    Raises:
+        ExportError: A gate was not passed; says what was measured.
+    """
+    if set(expected) != set(received):
+        raise ExportError(
+            f"The file's outputs are {sorted(received)}, those of the Keras "
+            f"model {sorted(expected)}."
+        )
+    _check_finite(expected, "The Keras model")
+    _check_finite(received, "The file")
+    expected = _real_tokens(expected, padding_mask)
+    received = _real_tokens(received, padding_mask)
+    report = {"max_difference": 0.0}
+    for name in expected:
+        worst = _compare_logits(
+            quantization, name, expected[name], received[name]
+        )
+        report["max_difference"] = max(report["max_difference"], worst)
+    same = np.concatenate(
+        [decisions(expected[n]) == decisions(received[n]) for n in expected]
+    )
+    report["agreement"] = float(same.mean())
+    if quantization == "dynamic" and report["agreement"] < MINIMUM_AGREEMENT:
+        raise ExportError(
+            f"The int8 file decides as Keras does on {report['agreement']:.2%} "
+            f"of {len(same)} decisions. At least {MINIMUM_AGREEMENT:.0%} are "
+            "expected. Use float16, or train the student further: an untrained "
+            "one has no firm decisions."
+        )
+    if labels is not None:
+        labels = _real_tokens(
+            {name: np.asarray(x) for name, x in labels.items()}, padding_mask
+        )
+        report.update(_compare_accuracy(expected, received, labels))
+    return report
+
+
+def decisions(logits):
+    """The class of each row; of a single logit, whether it is above 0."""
+    if logits.shape[-1] == 1:
+        return (logits[..., 0] > 0).astype("int64")
+    return logits.argmax(-1)
+
+
+def _check_finite(outputs, who):
+    for name, values in outputs.items():
+        rows = np.flatnonzero(
+            ~np.isfinite(values.reshape(len(values), -1)).all(1)
+        )
+        if len(rows):
+            raise ExportError(
+                f"{who} gives NaN or infinite values in '{name}' for "
+                f"{len(rows)} of {len(values)} rows, the first of them row "
+                f"{rows[0]}. Expected finite logits. Check that the training "
+                "did not diverge and that the rows are real ones."
+            )
+
+
+def _real_tokens(outputs, padding_mask):
+    """Outputs for each token as one long list, without the padding."""
+    if padding_mask is None:
+        return outputs
+    shape = padding_mask.shape
+
+    def select(values):
+        # Start and end logits of a span are [rows, length] as well, and are
+        # decided over the whole row: only a third dimension, or a class for
+        # each token, means one decision a token.
+        if values.ndim == 3 and values.shape[:2] == shape:
+            return values[padding_mask == 1]
+        if values.shape == shape and values.dtype.kind in "iu":
+            return values[padding_mask == 1]
+        return values
+
+    return {name: select(values) for name, values in outputs.items()}
+
+
+def _compare_logits(quantization, name, expected, received):
+    if expected.shape != received.shape:
+        raise ExportError(
+            f"The file's output '{name}' has the shape {received.shape}, that "
+            f"of the Keras model {expected.shape}."
+        )
+    difference = np.abs(expected - received)
+    tolerance = TOLERANCES.get(quantization)
+    if tolerance is not None:
+        allowed = tolerance * np.maximum(1.0, np.abs(expected))
+        if (difference > allowed).any():
+            worst = np.unravel_index(
+                (difference / allowed).argmax(), difference.shape
+            )
+            raise ExportError(
+                f"The {quantization} file is off in '{name}': Keras gives "
+                f"{expected[worst]:.6f} and the file {received[worst]:.6f} "
+                f"(row {worst[0]}, output {worst[-1]}). Expected differences "
+                f"within {tolerance} x max(1, |logit|). Please report this "
+                "with the student's configuration: the conversion is wrong."
+            )
+    return float(difference.max(initial=0.0))
+
+
+def _compare_accuracy(expected, received, labels):
+    keras_right, file_right = [], []
+    for name, ids in labels.items():
+        known = ids >= 0
+        keras_right.append(decisions(expected[name])[known] == ids[known])
+        file_right.append(decisions(received[name])[known] == ids[known])
+    keras_right = np.concatenate(keras_right)
+    file_right = np.concatenate(file_right)
+    if not len(keras_right):
+        return {}
+    probability = loss_probability(keras_right, file_right)
+    accuracy_keras = float(keras_right.mean())
+    accuracy_file = float(file_right.mean())
+    if probability < SIGNIFICANCE:
+        raise ExportError(
+            f"The file is right on {accuracy_file:.2%} of {len(file_right)} "
+            f"labelled decisions and Keras on {accuracy_keras:.2%}: a "
+            f"significant loss (McNemar p={probability:.2g}). Use float16."
+        )
+    return {"accuracy_keras": accuracy_keras, "accuracy_file": accuracy_file}
+
+
+def loss_probability(reference_right, candidate_right):
+    """Exact one-sided McNemar test: is the candidate right less often?
+
+    Args:
+        reference_right: `[n]` booleans.
+        candidate_right: `[n]` booleans, on the same rows.
+
+    Returns:
+        The probability of so many losses among the rows on which the two
+        differ if both were equally good; 1 where they do not differ.
+    """
+    from scipy.stats import binom
+
+    lost = int((reference_right & ~candidate_right).sum())
+    won = int((~reference_right & candidate_right).sum())
+    return float(binom.sf(lost - 1, lost + won, 0.5))

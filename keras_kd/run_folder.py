@@ -1,0 +1,100 @@
+"""A run's folder: its configuration, its units, its results."""
+
+from pathlib import Path
+
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_json
+from keras_kd.configuration import Configuration
+from keras_kd.configuration import ConfigurationError
+
+CONFIGURATION_FILE = "config.json"
+METRICS_FILE = "metrics.json"
+# May differ between two starts of one run: they only add units.
+GROWING = ("seeds", "arms", "export")
+
+
+class RunFolder:
+    """The folder of one run.
+
+    | file | holds |
+    |---|---|
+    | `config.json` | the resolved configuration |
+    | `teacher/` | the fine-tuned teacher, if it was trained here |
+    | `units/<arm>-<seed>/` | each finished or interrupted training |
+    | `cache/` | tokenised rows and teacher targets |
+    | `student.keras`, `student_*.tflite`, `saved_model/` | the student |
+    | `report.md`, `metrics.json`, plots | the results |
+
+    Args:
+        folder: Path of the folder.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    @classmethod
+    def start(cls, folder, configuration, resume=True):
+        """Makes a run's folder, or goes on with the run that stands there.
+
+        Args:
+            folder: Path of the folder.
+            configuration: `Configuration`.
+            resume: Whether a run that stands there may go on.
+
+        Raises:
+            ConfigurationError: A run with other settings stands there, or one
+                with the same and `resume` is off.
+        """
+        run = cls(folder)
+        file = run.folder / CONFIGURATION_FILE
+        if file.exists():
+            stored = run.configuration.to_dict()
+            different = {
+                name: (stored[name], value)
+                for name, value in configuration.to_dict().items()
+                if stored[name] != value and name not in GROWING
+            }
+            if different or not resume:
+                raise ConfigurationError(
+                    f"A run stands in '{folder}' already. Received (stored, "
+                    f"now): {different or 'the same settings'}. Give another "
+                    "--run folder, or delete this one."
+                )
+        elif run.folder.exists() and any(run.folder.iterdir()):
+            raise ConfigurationError(
+                f"'{folder}' has files in it, and is not a run. Give another "
+                "--run folder."
+            )
+        write_json(file, configuration.to_dict())
+        return run
+
+    @classmethod
+    def open(cls, folder):
+        """Opens a run that was started before.
+
+        Raises:
+            ConfigurationError: No run stands there.
+        """
+        run = cls(folder)
+        if not (run.folder / CONFIGURATION_FILE).is_file():
+            raise ConfigurationError(
+                f"'{folder}' is not a run: it has no {CONFIGURATION_FILE}. "
+                "Give the folder that `keras-kd distill --run` wrote."
+            )
+        return run
+
+    @property
+    def configuration(self):
+        """The stored `Configuration`."""
+        return Configuration.from_dict(
+            read_json(self.folder / CONFIGURATION_FILE)
+        )
+
+    def unit(self, name):
+        """The folder of one (arm, seed)."""
+        return self.folder / "units" / name
+
+    @property
+    def teacher_folder(self):
+        """Where a teacher that was trained in this run is kept."""
+        return self.folder / "teacher"

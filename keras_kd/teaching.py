@@ -1,0 +1,208 @@
+"""The teacher of a run: fine-tuned where need be, examined, and asked once."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_kd.atomic_files import read_json
+from keras_kd.batch import LOGITS
+from keras_kd.data.pipeline import training_batches
+from keras_kd.distiller import Distiller
+from keras_kd.evaluation.significance import label_order_check
+from keras_kd.inference import keras_runtime
+from keras_kd.inference import predict_rows
+from keras_kd.models.huggingface_folder import read_labels
+from keras_kd.models.huggingface_folder import resolve_folder
+from keras_kd.models.pretrained import MissingHead
+from keras_kd.progress import progress_bar
+from keras_kd.teachers.teacher import SETTINGS_FILE
+from keras_kd.teachers.teacher import Teacher
+from keras_kd.teachers.teacher import is_saved_teacher
+from keras_kd.training import adamw
+from keras_kd.training import train_unit
+
+
+class TeacherRefused(ValueError):
+    """The teacher would teach nonsense: says which check it failed."""
+
+
+def fine_tune(
+    teacher, task, rows, validation, configuration, folder, verbose="auto"
+):
+    """Trains a teacher on the labelled rows; resumable.
+
+    Args:
+        teacher: `Teacher`. Its model is trained in place.
+        task: The task.
+        rows: Labelled `Rows`.
+        validation: `Rows` that the checkpoint is chosen on.
+        configuration: `Configuration`.
+        folder: Folder of the training unit.
+        verbose: As in `fit`.
+
+    Returns:
+        The result of `train_unit`.
+    """
+    steps_per_epoch = math.ceil(len(rows) / configuration.teacher_batch_size)
+    steps = math.ceil(steps_per_epoch * configuration.teacher_epochs)
+    distiller = Distiller(teacher.model)
+    distiller.compile(
+        adamw(configuration.teacher_learning_rate, steps),
+        loss=task.hard_label_loss(),
+        metrics=task.metrics(),
+    )
+    return train_unit(
+        folder,
+        distiller,
+        lambda step: training_batches(
+            rows,
+            teacher.model,
+            configuration.teacher_batch_size,
+            start_step=step,
+        ),
+        lambda model: score(model, task, validation),
+        steps,
+        evaluate_every=max(1, min(steps_per_epoch // 2, 250)),
+        verbose=verbose,
+    )
+
+
+def score(model, task, rows, what="validating"):
+    """The task's primary metric of a Keras model on rows."""
+    logits = predict_with_progress(keras_runtime(model), rows, what)
+    return np.mean(task.correct(logits, rows.column("label")))
+
+
+def predict_with_progress(runtime, rows, what):
+    """The logits of all rows, with a progress bar."""
+    with progress_bar(what, len(rows)) as advance:
+        return predict_rows(runtime, rows, progress=advance)
+
+
+def teacher_labels(configuration, folder):
+    """The names that the teacher has for its logits; `None` if it has none."""
+    for candidate in (folder, configuration.teacher):
+        if is_saved_teacher(candidate):
+            return read_json(Path(candidate) / SETTINGS_FILE)["labels"]
+    return read_labels(resolve_folder(configuration.teacher))
+
+
+def open_teacher(configuration, task, folder):
+    """Opens the run's teacher: the trained one, else as it was given.
+
+    Args:
+        configuration: `Configuration`.
+        task: The task.
+        folder: Where the run keeps a teacher that it trained.
+
+    Returns:
+        `(teacher, whether it has to be fine-tuned)`.
+
+    Raises:
+        TeacherRefused: The teacher has no head, and is not to be trained.
+    """
+    if is_saved_teacher(folder):
+        return Teacher.open(folder), False
+    wanted = configuration.fine_tune_teacher
+    try:
+        teacher = Teacher.open(
+            configuration.teacher, allow_pickle=configuration.allow_pickle
+        )
+        has_head = True
+    except MissingHead:
+        teacher = Teacher.open(
+            configuration.teacher,
+            num_outputs=task.num_outputs,
+            allow_pickle=configuration.allow_pickle,
+        )
+        has_head = False
+    if not has_head and wanted is False:
+        raise TeacherRefused(
+            f"'{configuration.teacher}' has no classification head, and "
+            "fine-tuning is switched off. Switch it on, or give a teacher that "
+            "was fine-tuned."
+        )
+    return teacher, wanted or not has_head
+
+
+def examine(teacher, task, rows, floor=None):
+    """Scores a teacher on the validation rows, and refuses a useless one.
+
+    Args:
+        teacher: `Teacher`.
+        task: The task.
+        rows: Validation `Rows`.
+        floor: The least score; by default that of always giving the most
+            frequent class.
+
+    Returns:
+        The teacher's score.
+
+    Raises:
+        TeacherRefused: Another number of outputs than classes, probabilities
+            instead of logits, a score that is not above the floor, or an order
+            of the labels of which a permutation scores significantly better.
+    """
+    outputs = teacher.model.output.shape[-1]
+    if outputs != task.num_outputs:
+        raise TeacherRefused(
+            f"The teacher gives {outputs} logits, the task has "
+            f"{task.num_outputs} classes: {task.labels}. Fine-tune a teacher "
+            "for these classes."
+        )
+    logits = predict_with_progress(
+        keras_runtime(teacher.model), rows, "examining the teacher"
+    )
+    labels = rows.column("label")
+    if (logits >= 0).all() and np.allclose(logits.sum(-1), 1, atol=1e-3):
+        raise TeacherRefused(
+            "The teacher's outputs are all from 0 to 1 and sum to 1: they are "
+            "probabilities. Received where raw logits are needed. Take the "
+            "softmax out of the teacher's last layer."
+        )
+    value = float(np.mean(task.correct(logits, labels)))
+    better = label_order_check(logits, labels)
+    if better is not None:
+        order = [task.labels[index] for index in better]
+        raise TeacherRefused(
+            f"The teacher scores {value:.3f} with the labels in the order "
+            f"{task.labels}, and significantly better with its logits read as "
+            f"{order}. Give the teacher's own order with `labels`."
+        )
+    if floor is None:
+        floor = np.bincount(labels).max() / len(labels)
+    if value <= floor:
+        raise TeacherRefused(
+            f"The teacher scores {value:.3f} on {len(rows)} validation rows; "
+            f"the floor is {floor:.3f} (by default, always the most frequent "
+            "class). A student would learn its errors. Fine-tune the teacher "
+            "(longer), or lower `teacher_floor` on purpose."
+        )
+    return value
+
+
+def teacher_runtime(teacher, name, folder):
+    """What runs the teacher when it labels: Keras, or LiteRT in int8.
+
+    Args:
+        teacher: `Teacher`.
+        name: `"keras"` or `"litert-int8"`.
+        folder: Where a converted teacher is kept.
+
+    Returns:
+        `(input names, predict)`, as in `keras_kd.inference`.
+    """
+    if name == "keras":
+        return keras_runtime(teacher.model)
+    from keras_kd.export.litert import convert_teacher
+    from keras_kd.export.litert_runner import LiteRTModel
+
+    path = Path(folder) / f"teacher-{teacher.fingerprint['weights']}.tflite"
+    if not path.exists():
+        convert_teacher(teacher.model, path)
+    model = LiteRTModel(path, num_threads=os.cpu_count())
+    return model.input_names, lambda features: {
+        LOGITS: model.predict(features)
+    }
