@@ -55,9 +55,18 @@ class Comparison:
         callbacks: Function from an arm, a seed and the unit's folder to
             further Keras callbacks.
         verbose: As in `fit`.
+        say: Function that is told what happens.
     """
 
-    def __init__(self, configuration, run, callbacks=None, verbose="auto"):
+    def __init__(
+        self,
+        configuration,
+        run,
+        callbacks=None,
+        verbose="auto",
+        say=lambda text: None,
+    ):
+        self.say = say
         self.configuration = configuration
         self.run = run
         self.callbacks = callbacks or (lambda arm, seed, folder: [])
@@ -88,6 +97,7 @@ class Comparison:
     def prepare_teacher(self):
         """Fine-tunes the teacher where it has to be, and examines it."""
         if self._train_teacher:
+            self.say("Fine-tuning the teacher ...")
             teaching.fine_tune(
                 self.teacher,
                 self.task,
@@ -119,6 +129,7 @@ class Comparison:
         )
         missing = len(self.targets.missing(rows))
         if missing:
+            self.say(f"The teacher labels {missing} rows ...")
             runtime = teaching.teacher_runtime(self.teacher, name, self.cache)
             with progress_bar("labelling", missing) as advance:
                 self.teacher_calls += self.targets.label(
@@ -199,8 +210,18 @@ class Comparison:
     def execute(self):
         """Runs what is not done yet; returns the result for the report."""
         start = time.perf_counter()
+        self.say("Reading and tokenising the data ...")
         self.prepare()
+        counts = self.rows.counts
+        self.say(
+            f"{counts['train']} labelled, {counts['unlabelled']} unlabelled, "
+            f"{counts['validation']} validation and {counts['test']} test rows"
+        )
         self.prepare_teacher()
+        self.say(
+            "The teacher scores "
+            f"{self.teacher_validation_score:.3f} on validation."
+        )
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]
         self.label()
@@ -214,6 +235,7 @@ class Comparison:
         for arm in students:
             self.logits[arm], results = [], []
             for seed in self.configuration.seeds:
+                self.say(f"Training the student, {arm}, seed {seed} ...")
                 result, student = self.train_arm(arm, seed)
                 self.logits[arm].append(self.test_logits(arm, seed, student))
                 results.append(

@@ -215,6 +215,29 @@ def write_rows(folder, rows, fingerprint, notes=None):
     return Rows.open(folder)
 
 
+def copy_rows(folder, rows, notes=None):
+    """Writes a view as rows of its own, for a folder that stands alone."""
+
+    def each():
+        for position in range(len(rows)):
+            row = {}
+            for name in sorted(rows.columns):
+                spec = rows.parts[0].specs[name]
+                if spec["kind"] == "ragged":
+                    text = spec["dtype"] == "uint8"
+                    row[name] = (rows.text if text else rows.row)(
+                        name, position
+                    )
+                else:
+                    (value,) = rows.column(name, [position])
+                    row[name] = (
+                        value.tobytes() if value.ndim else value.item()
+                    )
+            yield row
+
+    return write_rows(folder, each(), rows.parts[0].fingerprint, notes)
+
+
 def open_or_write_rows(folder, make_rows, fingerprint, notes=None):
     """Opens rows made of the same things before, or writes them.
 

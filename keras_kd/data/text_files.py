@@ -85,9 +85,10 @@ def _decode_by_line(file, path, encoding):
 def _decode_as_stream(file, path, encoding):
     number = 0
     try:
-        for line in io.TextIOWrapper(file, encoding, newline="\n"):
-            number += 1
-            yield line
+        with io.TextIOWrapper(file, encoding, newline="\n") as lines:
+            for line in lines:
+                number += 1
+                yield line
     except UnicodeError as error:
         raise DataError(
             f"{path} is not {encoding} after line {number}: {error}. Give "

@@ -158,6 +158,12 @@ class Tokenizer:
             TypeError: Something among the texts is not a string.
         """
         sequences = [texts] if pairs is None else [texts, pairs]
+        for sequence in sequences:
+            if isinstance(sequence, str):
+                raise TypeError(
+                    f"Expected a list of strings. Received: {sequence[:60]!r}."
+                    " Put a single text into a list."
+                )
         template = self._templates[len(sequences)]
         smallest = template.special_count + len(sequences)
         if max_length < smallest:
@@ -280,7 +286,10 @@ def _cut_longest_first(lengths, room):
 def _read_template(tokenizer, sequences):
     """Finds by a probe what the post-processor puts around the text."""
     for probe in ("a", "1", *tokenizer.vocabulary[:1000]):
-        encoding = tokenizer.backend.encode(*[probe] * sequences)
+        try:
+            encoding = tokenizer.backend.encode(*[probe] * sequences)
+        except Exception:  # A word that is unknown where no [UNK] exists.
+            continue
         if {0, sequences - 1} <= set(encoding.sequence_ids):
             break
     else:

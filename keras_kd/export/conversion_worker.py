@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 QUANTIZATIONS = ("dynamic", "float16", "float32")
+LONGEST_REASON = 500
 
 
 def convert(model, folder, quantization, batch_size=None, length=None):
@@ -51,7 +52,9 @@ def save_features_signature(model, folder, batch_size, length):
     from keras_kd.batch import select_inputs
 
     def features(**inputs):
-        return named_outputs(model(select_inputs(model, inputs)))
+        return named_outputs(
+            model(select_inputs(model, inputs), training=False)
+        )
 
     module = tf.Module()
     # A module that holds only the Keras model loses the weights in silence.
@@ -79,8 +82,14 @@ def explain(error):
             f"({operations}). Build it from layers that convert: GRU, LSTM, "
             "Dense, attention, normalisation, elementary functions."
         )
-    first = text.strip().splitlines()[:3] or [""]
-    return f"{type(error).__name__}: " + " ".join(first)
+    if "TensorListReserve" in text:
+        return (
+            "Recurrent layers convert for a fixed number of rows only. Export "
+            "them with `export_litert`, which takes one row at a time."
+        )
+    found = re.search(r"'tf\.\w+' op [^\n]*", text)
+    reason = found.group() if found else text.strip()
+    return f"{type(error).__name__}: {reason[:LONGEST_REASON]}"
 
 
 def main(settings_path):

@@ -53,7 +53,12 @@ def check_quantization(quantization):
 
 
 def check_rows(student, rows, max_length, tokenizer):
-    """The student's inputs as int32 arrays `[n, max_length]`."""
+    """Gives the student's inputs as int32 arrays `[n, max_length]`.
+
+    Raises:
+        ValueError: An input is missing, has another length or no rows, or
+            holds ids that the tokenizer (if there is one) does not have.
+    """
     missing = [name for name in batch.input_names(student) if name not in rows]
     if missing:
         raise ValueError(
@@ -79,11 +84,18 @@ def check_rows(student, rows, max_length, tokenizer):
                 f"{tokenizer.vocabulary_size} tokens. Give the tokenizer that "
                 "made the rows."
             )
-        _check_vocabulary(student, tokenizer)
     return arrays
 
 
-def _check_vocabulary(student, tokenizer):
+def check_vocabulary(student, tokenizer):
+    """Raises a `ValueError` for a tokenizer with more tokens than embeddings.
+
+    Args:
+        student: A `keras.Model`; its layer `token_embedding` is looked at.
+        tokenizer: `Tokenizer`, or `None`.
+    """
+    if tokenizer is None:
+        return
     for layer in student.layers:
         if layer.name != "token_embedding":
             continue
@@ -96,7 +108,12 @@ def _check_vocabulary(student, tokenizer):
 
 
 def check_targets(student, rows, labels_of_rows):
-    """The class ids of the rows by output name, or `None`."""
+    """Gives the class ids of the rows by output name, or `None`.
+
+    Raises:
+        ValueError: There are not as many as rows, they are not integers, or
+            the student has no such output.
+    """
     if labels_of_rows is None:
         return None
     targets = {

@@ -21,9 +21,14 @@ def float32_copy(model):
     policies = {layer.compute_dtype for layer in model._flatten_layers()}
     if policies <= {FLOAT32, None}:
         return model
-    config = _replace(model.get_config())
-    copy = type(model).from_config(config)
-    copy.set_weights([weight.numpy() for weight in model.weights])
+    policy = keras.config.dtype_policy()
+    # What a configuration leaves open must not become half precision again.
+    keras.config.set_dtype_policy(FLOAT32)
+    try:
+        copy = type(model).from_config(_replace(model.get_config()))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.set_weights(model.get_weights())
     return copy
 
 

@@ -210,14 +210,16 @@ def _convert(model, output, quantization, batch_size, length):
 
 
 def _keras_outputs(student, rows, batch_size=32):
+    """What Keras says about the rows, in batches that all have one shape."""
     count = len(next(iter(rows.values())))
     pieces = []
     for start in range(0, count, batch_size):
-        part = {n: x[start : start + batch_size] for n, x in rows.items()}
+        positions = np.arange(start, start + batch_size) % count
+        part = {name: values[positions] for name, values in rows.items()}
         outputs = student.predict_on_batch(batch.select_inputs(student, part))
         pieces.append(batch.named_outputs(outputs))
     return {
-        name: np.concatenate([np.asarray(piece[name]) for piece in pieces])
+        name: np.concatenate([np.asarray(p[name]) for p in pieces])[:count]
         for name in pieces[0]
     }
 

@@ -1,5 +1,6 @@
 """BERT's WordPiece tokenizer as TensorFlow operations, for serving text."""
 
+import functools
 import json
 
 import tensorflow as tf
@@ -66,7 +67,9 @@ class InGraphTokenizer(tf.Module):
         self._decompose = (
             self._lowercase if strip_accents is None else strip_accents
         )
-        characters = _classify_characters(tokenizer.backend)
+        characters = _classify_characters(
+            json.dumps(normalizer), json.dumps(description["pre_tokenizer"])
+        )
         self._deleted = _character_class(characters["deleted"])
         self._spaces = _character_class(characters["spaces"])
         self._isolated = _character_class(characters["isolated"])
@@ -177,8 +180,32 @@ def _fast_wordpiece(vocabulary, model):
     )
 
 
-def _classify_characters(backend):
-    """Asks the tokenizer what it makes of every character of Unicode."""
+@functools.lru_cache(maxsize=8)
+def _classify_characters(normalizer, pre_tokenizer):
+    """Asks the tokenizer what it makes of every character of Unicode.
+
+    That takes some seconds, and is the same for every vocabulary.
+
+    Args:
+        normalizer: JSON of the normaliser.
+        pre_tokenizer: JSON of the pre-tokenizer.
+
+    Returns:
+        Dictionary of lists of characters.
+    """
+    import tokenizers
+
+    backend = tokenizers.Tokenizer.from_str(
+        json.dumps(
+            {
+                "version": "1.0",
+                "added_tokens": [],
+                "normalizer": json.loads(normalizer),
+                "pre_tokenizer": json.loads(pre_tokenizer),
+                "model": {"type": "WordLevel", "vocab": {}, "unk_token": ""},
+            }
+        )
+    )
     characters = [
         chr(code)
         for code in range(MAX_CODE_POINT + 1)

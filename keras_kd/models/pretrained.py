@@ -6,12 +6,12 @@ import keras
 import numpy as np
 
 from keras_kd.models.bert import bert
+from keras_kd.models.huggingface_checkpoint import Checkpoint
 from keras_kd.models.huggingface_config import num_segments
 from keras_kd.models.huggingface_config import position_offset
 from keras_kd.models.huggingface_config import read_family
 from keras_kd.models.huggingface_config import read_head
 from keras_kd.models.huggingface_config import read_settings
-from keras_kd.models.huggingface_folder import Checkpoint
 from keras_kd.models.huggingface_folder import read_config
 from keras_kd.models.huggingface_folder import read_pooling
 from keras_kd.models.huggingface_folder import resolve_folder
@@ -22,6 +22,10 @@ from keras_kd.models.huggingface_names import plain_name
 
 TASK_HEADS = (None, "sequence", "token", "span", "masked_lm")
 POOLINGS = (None, "cls", "mean")
+
+
+class MissingHead(ValueError):
+    """The checkpoint has no head for the task, and none was asked for."""
 
 
 def load_pretrained(
@@ -77,8 +81,10 @@ def load_pretrained(
 
     Raises:
         FileNotFoundError: if there is no such folder, or no weights in it.
-        ValueError: if the architecture, the head, the number of outputs or a
-            tensor is not what is expected.
+        MissingHead: if the checkpoint has no such head, and `num_outputs`
+            asks for no fresh one.
+        ValueError: if the architecture, the number of outputs or a tensor is
+            not what is expected.
 
     Example:
 
@@ -184,7 +190,9 @@ def state_dict(model, config, head):
                 f"it has. Received head={head!r}."
             )
         value = keras.ops.convert_to_numpy(variables[row.variable])
-        for name, array in zip(row.names, row.to_huggingface(value)):
+        for name, array in zip(
+            row.names, row.to_huggingface(value), strict=True
+        ):
             name = name if name in own else prefix + name
             arrays[name] = np.ascontiguousarray(array, dtype="float32")
     return arrays
@@ -290,7 +298,9 @@ class _Weights:
             arrays = [self.read(name) for name in row.names]
             blank = np.broadcast_to(np.float32(0), variable.shape)
             expected = [a.shape for a in row.to_huggingface(blank)]
-            for name, array, shape in zip(row.names, arrays, expected):
+            for name, array, shape in zip(
+                row.names, arrays, expected, strict=True
+            ):
                 if array.shape != shape:
                     raise ValueError(
                         f"Received {name!r} of shape {array.shape} in "
@@ -320,7 +330,7 @@ def _check_fresh_width(path, task_head, num_outputs, found, settings):
     fixed = {"span": 2, "masked_lm": settings.vocabulary_size}.get(task_head)
     if num_outputs is None:
         heads = ", ".join(sorted(found - {"pooler"})) or "none"
-        raise ValueError(
+        raise MissingHead(
             f"Received the checkpoint {str(path)!r}, which has no "
             f"{task_head} head (its heads: {heads}). Expected one, or "
             f"num_outputs={fixed or '<number of classes>'} to put a fresh "

@@ -219,15 +219,16 @@ def test_control():
     )
 
 
-def test_metric_that_is_no_percentage(tmp_path):
+def test_metric_that_is_no_percentage():
     result = full_result()
     result["primary_metric"] = "ranking"
     for arm in result["arms"].values():
         for entry in arm["seeds"]:
             entry["scores"]["ranking"] = 1.5
-    text = write_report(tmp_path, result).read_text("utf-8")
-    assert table_rows(text)["teacher"][0] == "1.50"
-    assert "scores 0.04 of ranking more" in text
+    lines = console_table(result).splitlines()
+    assert lines[0].split()[1] == "ranking"
+    assert lines[2].split()[:2] == ["teacher", "1.50"]
+    assert "scores 0.04 of ranking more" in lines[-1]
 
 
 def test_console_table():

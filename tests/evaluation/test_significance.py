@@ -145,14 +145,14 @@ def test_named_metrics_against_functions():
         return metrics.f1_score(labels, predictions, average="macro")
 
     named = paired_bootstrap(a, b, "macro_f1", labels, resamples=4000)
-    function = paired_bootstrap(a, b, macro_f1, labels, resamples=400)
+    function = paired_bootstrap(a, b, macro_f1, labels, resamples=120)
     expected = np.mean([macro_f1(run, labels) for run in b]) - np.mean(
         [macro_f1(run, labels) for run in a]
     )
     assert named.difference == pytest.approx(expected)
     assert function.difference == pytest.approx(expected)
-    assert named.lower == pytest.approx(function.lower, abs=0.04)
-    assert named.upper == pytest.approx(function.upper, abs=0.04)
+    assert named.lower == pytest.approx(function.lower, abs=0.06)
+    assert named.upper == pytest.approx(function.upper, abs=0.06)
 
 
 def test_accuracy_as_metric_is_the_mean_of_right_rows():

@@ -21,6 +21,7 @@ from keras_kd.models.bert import bert
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import read_pooling
+from keras_kd.models.pretrained import MissingHead
 from keras_kd.models.pretrained import load_pretrained
 from keras_kd.models.pretrained import state_dict
 
@@ -185,7 +186,7 @@ def test_every_layer_is_that_of_pytorch(tmp_path, transformers):
     )
     inputs = make_inputs()
     ours, theirs = run_keras(layers, inputs), run_torch(expected, inputs)
-    for name, hidden in zip(names, theirs.hidden_states):
+    for name, hidden in zip(names, theirs.hidden_states, strict=True):
         assert (
             difference(ours[name], hidden, inputs["padding_mask"]) < TOLERANCE
         )
@@ -244,10 +245,12 @@ def test_state_dict_is_read_by_transformers(
         assert gap.max() < TOLERANCE
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta"])
 @pytest.mark.parametrize("activation", ["relu", "gelu_new", "silu"])
-def test_other_activations(tmp_path, transformers, activation):
+def test_other_activations(tmp_path, transformers, family, activation):
+    """RoBERTa's masked-LM head stays with gelu, BERT's follows."""
     expected = make_torch_model(
-        transformers, "bert", "ForMaskedLM", hidden_act=activation
+        transformers, family, "ForMaskedLM", hidden_act=activation
     )
     expected.save_pretrained(tmp_path)
     model = load_pretrained(tmp_path, task_head="masked_lm")
@@ -654,7 +657,7 @@ def test_every_weight_is_trained(tmp_path, head):
         "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     model.fit(inputs, labels, verbose=0)
-    for variable, value in zip(model.trainable_variables, before):
+    for variable, value in zip(model.trainable_variables, before, strict=True):
         # A constant added to every key leaves the softmax as it is.
         if not variable.path.endswith("key/bias"):
             assert (keras.ops.convert_to_numpy(variable) != value).any(), (
@@ -668,7 +671,7 @@ def test_every_weight_is_trained(tmp_path, head):
 def test_checkpoint_without_a_head(tmp_path):
     write_folder(tmp_path, "pooler")
     for head in HEADS:
-        with pytest.raises(ValueError, match=f"no {head} head.*num_outputs="):
+        with pytest.raises(MissingHead, match=f"no {head} head.*num_outputs="):
             load_pretrained(tmp_path, task_head=head)
     with pytest.raises(ValueError, match="for a fresh span head. Expected 2"):
         load_pretrained(tmp_path, task_head="span", num_outputs=3)

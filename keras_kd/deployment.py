@@ -1,0 +1,212 @@
+"""The student that a run ends with: to predict, to score and to export."""
+
+import shutil
+
+import keras
+import numpy as np
+
+from keras_kd import batch
+from keras_kd.atomic_files import folder_aside
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_aside
+from keras_kd.atomic_files import write_json
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.batches import gather_inputs
+from keras_kd.data.rows import Rows
+from keras_kd.data.rows import copy_rows
+from keras_kd.data.rows import write_rows
+from keras_kd.data.tokenization import Tokenizer
+from keras_kd.evaluation.scores import classification_scores
+from keras_kd.inference import keras_runtime
+from keras_kd.inference import predict_rows
+from keras_kd.progress import progress_bar
+from keras_kd.tasks.text_classification import TextClassification
+from keras_kd.training import STUDENT_FILE
+
+LABELS_FILE = "labels.json"
+# More rows prove an exported file no better, and take their time.
+VERIFICATION_ROWS = 2000
+
+
+class TrainedStudent:
+    """A run's student with its tokenizer, its labels and validation rows.
+
+    Args:
+        run: `RunFolder` of a finished run.
+
+    Raises:
+        ConfigurationError: The run has no student yet.
+
+    Example:
+
+    ```python
+    student = TrainedStudent(RunFolder.open("runs/imdb"))
+    student.predict(["A fine film."])
+    student.export_litert("dynamic")
+    ```
+    """
+
+    def __init__(self, run):
+        self.run = run
+        self.folder = run.folder
+        if not (self.folder / STUDENT_FILE).is_file():
+            raise ConfigurationError(
+                f"The run in '{self.folder}' has no {STUDENT_FILE}: it was not "
+                "finished. Start `keras-kd distill` again with the same "
+                "settings; it goes on where it stopped."
+            )
+        import keras_hub  # noqa: F401  Its layers are looked up by name.
+
+        self.model = keras.saving.load_model(
+            self.folder / STUDENT_FILE, compile=False
+        )
+        self.tokenizer = Tokenizer.from_folder(self.folder / "tokenizer")
+        self.task = TextClassification(read_json(self.folder / LABELS_FILE))
+        self.max_length = run.configuration.max_length
+
+    @classmethod
+    def keep(cls, comparison, arm="distilled"):
+        """Copies the arm's best student into the run folder, with all it needs.
+
+        Among the seeds, the one that scores best on validation is kept.
+
+        Args:
+            comparison: `Comparison` that was executed.
+            arm: Which student.
+        """
+        run = comparison.run
+        best = max(
+            comparison.configuration.seeds,
+            key=lambda seed: read_json(
+                run.unit(f"{arm}-{seed}") / "result.json"
+            )["best_score"],
+        )
+        with folder_aside(run.folder / "tokenizer") as temporary:
+            comparison.teacher.tokenizer.save(temporary)
+        write_json(run.folder / LABELS_FILE, comparison.task.labels)
+        copy_rows(run.folder / "validation_rows", comparison.rows.validation)
+        with write_aside(run.folder / STUDENT_FILE) as temporary:
+            shutil.copy(run.unit(f"{arm}-{best}") / STUDENT_FILE, temporary)
+        return cls(run)
+
+    # === Use ===
+
+    def predict(self, texts):
+        """The class of each text.
+
+        Args:
+            texts: List of strings.
+
+        Returns:
+            List of `(label, probability)`.
+        """
+        encoded = self.tokenizer.encode(list(texts), self.max_length)
+        results = []
+        for token_ids, _ in encoded:
+            features = {
+                batch.TOKEN_IDS: np.array([token_ids], "int32"),
+                batch.PADDING_MASK: np.ones((1, len(token_ids)), "int32"),
+            }
+            (logits,) = self.model.predict_on_batch(
+                batch.select_inputs(self.model, features)
+            )
+            shifted = np.exp(logits - logits.max())
+            best = int(np.argmax(logits))
+            results.append(
+                (self.task.labels[best], float(shifted[best] / shifted.sum()))
+            )
+        return results
+
+    def score(self, examples, folder, file=None):
+        """Scores the student, or an exported file, on labelled examples.
+
+        Args:
+            examples: Iterable of `Example`.
+            folder: Where the tokenised rows are written.
+            file: A `.tflite` of this student, to score that instead.
+
+        Returns:
+            Dictionary of `classification_scores`, and the rows.
+        """
+        rows = write_rows(
+            folder,
+            self.task.featurize(examples, self.tokenizer, self.max_length),
+            {},
+        )
+        runtime = keras_runtime(self.model)
+        if file is not None:
+            runtime = self._file_runtime(file)
+        with progress_bar("scoring", len(rows)) as advance:
+            logits = predict_rows(runtime, rows, progress=advance)
+        labelled = rows.column("label_weight") > 0
+        return {
+            "rows": int(labelled.sum()),
+            **classification_scores(
+                logits[labelled],
+                rows.column("label")[labelled],
+                self.task.labels,
+            ),
+        }
+
+    def _file_runtime(self, file):
+        from keras_kd.export.litert_runner import LiteRTModel
+
+        model = LiteRTModel(file)
+        return model.input_names, lambda features: {
+            batch.LOGITS: model.predict(features)
+        }
+
+    # === Export ===
+
+    def export_litert(self, quantization):
+        """Writes `student_<quantization>.tflite`, verified on validation rows.
+
+        Returns:
+            The report of `keras_kd.export.litert.export_litert`.
+
+        Raises:
+            ExportError: The file differs from the Keras student.
+        """
+        from keras_kd.export.litert import export_litert
+
+        rows, positions = self._verification_rows()
+        path = self.folder / f"student_{quantization}.tflite"
+        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
+            return export_litert(
+                self.model,
+                path,
+                gather_inputs(
+                    rows,
+                    positions,
+                    batch.input_names(self.model),
+                    self.max_length,
+                ),
+                quantization=quantization,
+                max_length=self.max_length,
+                tokenizer=self.tokenizer,
+                labels=self.task.labels,
+                labels_of_rows=rows.column("label", positions),
+                progress=advance,
+            )
+
+    def export_saved_model(self):
+        """Writes `saved_model/`, verified in a fresh process."""
+        from keras_kd.export.saved_model import export_saved_model
+
+        rows, positions = self._verification_rows()
+        return export_saved_model(
+            self.model,
+            self.folder / "saved_model",
+            tokenizer=self.tokenizer,
+            labels=self.task.labels,
+            max_length=self.max_length,
+            sample=gather_inputs(
+                rows, positions[:64], batch.input_names(self.model)
+            ),
+        )
+
+    def _verification_rows(self):
+        rows = Rows.open(self.folder / "validation_rows")
+        return rows, np.arange(min(len(rows), VERIFICATION_ROWS))
+
+

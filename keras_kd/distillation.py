@@ -1,0 +1,89 @@
+"""A whole run: from files and a teacher to a verified student and report."""
+
+import keras
+
+from keras_kd.atomic_files import read_json
+from keras_kd.compare import Comparison
+from keras_kd.deployment import TrainedStudent
+from keras_kd.evaluation.machine import machine_description
+from keras_kd.evaluation.report import METRICS
+from keras_kd.evaluation.report import console_table
+from keras_kd.evaluation.report import write_report
+from keras_kd.run_folder import RunFolder
+
+
+def distill(configuration, folder, command="", say=print, verbose="auto"):
+    """Trains and compares the arms, exports the student, writes the report.
+
+    Run again with the same settings, it goes on where it was stopped, and
+    does nothing twice.
+
+    Args:
+        configuration: `Configuration`.
+        folder: The run folder.
+        command: The command line, for the report.
+        say: Function that is told what happens.
+        verbose: As in `fit`.
+
+    Returns:
+        The result dictionary of the report.
+
+    Raises:
+        ConfigurationError: Another run stands in the folder.
+        DataError: The data can't be used.
+        TeacherRefused: The teacher would teach nonsense.
+        ExportError: An exported file failed its verification.
+    """
+    run = RunFolder.start(folder, configuration)
+    comparison = Comparison(
+        configuration, run, callbacks=tensorboard, verbose=verbose, say=say
+    )
+    result = comparison.execute()
+    result["command"] = command
+    result["machine"] = machine_description()
+    result["exports"] = []
+    if "distilled" in configuration.arms:
+        student = TrainedStudent.keep(comparison)
+        say("Writing and verifying the SavedModel and the .tflite ...")
+        result["exports"] = [
+            student.export_saved_model(),
+            *(student.export_litert(name) for name in configuration.export),
+        ]
+    write_report(run.folder, result)
+    say("\n" + console_table(result))
+    say(f"\nRun folder: {run.folder}\nReport:     {run.folder / 'report.md'}")
+    return result
+
+
+def export_again(folder, formats):
+    """Exports a finished run's student once more, and renews its report.
+
+    Args:
+        folder: The run folder.
+        formats: List of `"saved_model"`, `"float32"`, `"float16"`,
+            `"dynamic"`.
+
+    Returns:
+        The reports of the exported files.
+    """
+    run = RunFolder.open(folder)
+    student = TrainedStudent(run)
+    reports = [
+        student.export_saved_model()
+        if name == "saved_model"
+        else student.export_litert(name)
+        for name in formats
+    ]
+    result = read_json(run.folder / METRICS)
+    files = {report["file"] for report in reports}
+    result["exports"] = [
+        *(old for old in result["exports"] if old["file"] not in files),
+        *reports,
+    ]
+    write_report(run.folder, result)
+    return reports
+
+
+def tensorboard(arm, seed, folder):
+    """Scalars of every loss and of the validation, for TensorBoard."""
+    return [keras.callbacks.TensorBoard(folder / "tensorboard")]

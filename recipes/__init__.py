@@ -1,0 +1,1 @@
+"""Recipes: one short script for each data set."""

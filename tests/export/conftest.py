@@ -1,0 +1,157 @@
+"""Small students, rows and tokenizers for the tests of export."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tokenizers
+
+from keras_kd.data.tokenization import Tokenizer
+from keras_kd.models.recurrent import recurrent_student
+from keras_kd.models.transformer import transformer_student
+
+PROJECT = Path(__file__).resolve().parents[2]
+NASTY_STRINGS = Path(__file__).with_name("nasty_strings.jsonl")
+WORDS = "a fine film the of and ##s ##ing ##ed ##e ##n wor ##ld ##rd".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LENGTH = 16
+LABELS = ["negative", "neutral", "positive"]
+TEXTS = ["a fine film", "the world of film and words", "", "Café [SEP] 100%!"]
+
+
+@pytest.fixture(scope="session")
+def nasty_strings():
+    with open(NASTY_STRINGS, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+@pytest.fixture(scope="session")
+def wordpiece_tokenizer(nasty_strings):
+    """Makes BERT tokenizers that know most characters of the nasty list.
+
+    What is not in the vocabulary is [UNK], whatever it was: a vocabulary with
+    every character of the list leaves nothing to hide behind.
+    """
+
+    def make(lowercase=True, strip_accents=None, clean_text=True):
+        normalizer = tokenizers.normalizers.BertNormalizer(
+            clean_text=clean_text,
+            lowercase=lowercase,
+            strip_accents=strip_accents,
+        )
+        characters = {
+            character
+            for text in nasty_strings
+            for character in normalizer.normalize_str(text)
+            if not character.isspace()
+        }
+        tokens = SPECIAL + WORDS + sorted(characters - {"a"})
+        tokens += [f"##{character}" for character in sorted(characters)]
+        vocabulary = {
+            token: index for index, token in enumerate(dict.fromkeys(tokens))
+        }
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]")
+        )
+        backend.normalizer = normalizer
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+        backend.post_processor = tokenizers.processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[
+                (token, vocabulary[token]) for token in ("[CLS]", "[SEP]")
+            ],
+        )
+        backend.add_special_tokens(SPECIAL)
+        return Tokenizer(backend)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer(wordpiece_tokenizer):
+    return wordpiece_tokenizer()
+
+
+@pytest.fixture
+def make_student(tokenizer):
+    """Makes students with firm decisions, as trained ones have."""
+
+    def make(kind, vocabulary_size=None, **options):
+        vocabulary_size = vocabulary_size or tokenizer.vocabulary_size
+        if kind == "bigru":
+            options = {"units": 12, "embedding_dim": 16, **options}
+            student = recurrent_student(
+                vocabulary_size, len(LABELS), num_layers=2, **options
+            )
+        else:
+            options = {"hidden_dim": 16, "num_heads": 2, **options}
+            student = transformer_student(
+                vocabulary_size, len(LABELS), **options
+            )
+        embedding = student.get_layer("token_embedding")
+        table = embedding.get_weights()[0]
+        embedding.set_weights([table / table.std() * 0.5])
+        kernel, bias = student.get_layer("logits").get_weights()
+        student.get_layer("logits").set_weights([kernel * 4, bias])
+        return student
+
+    return make
+
+
+@pytest.fixture
+def make_rows(tokenizer):
+    """Makes random rows of every length, padded on the right with 0."""
+
+    def make(count=100, length=LENGTH, seed=0):
+        generator = np.random.default_rng(seed)
+        lengths = generator.integers(2, length + 1, count)
+        lengths[:2] = 1, length
+        mask = (np.arange(length) < lengths[:, np.newaxis]).astype("int32")
+        ids = generator.integers(
+            5, tokenizer.vocabulary_size, (count, length), dtype="int32"
+        )
+        return {"token_ids": ids * mask, "padding_mask": mask}
+
+    return make
+
+
+@pytest.fixture
+def linear_student():
+    """The smallest student there is: its conversion is not what is tested."""
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask")
+    }
+    x = keras.layers.Embedding(1000, 4, name="token_embedding")(
+        inputs["token_ids"]
+    )
+    mask = keras.ops.cast(inputs["padding_mask"], "float32")
+    x = keras.ops.sum(x * keras.ops.expand_dims(mask, -1), axis=1)
+    x = keras.layers.Dense(len(LABELS), name="logits")(x)
+    return keras.Model(inputs, x, name="linear")
+
+
+@pytest.fixture
+def run_script():
+    """Runs a script in a fresh process in which some packages are blocked."""
+
+    def run(script, *arguments, blocked=()):
+        block = "".join(
+            f"import sys; sys.modules[{name!r}] = None\n" for name in blocked
+        )
+        finished = subprocess.run(
+            [sys.executable, "-c", block + script, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 0, finished.stderr[-3000:]
+        return finished.stdout
+
+    return run

@@ -1,0 +1,268 @@
+"""SavedModels: both signatures, in a process that knows no Keras."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tokenizers
+
+from keras_kd.data.tokenization import Tokenizer
+from keras_kd.export import saved_model
+from keras_kd.export.errors import ExportError
+from keras_kd.export.saved_model import export_saved_model
+
+LABELS = ["negative", "neutral", "positive"]
+TEXTS = ["a fine film", "the world of film and words", "", "Café [SEP] 100%!"]
+MAX_LENGTH = 12
+
+SERVE_TEXT = """
+import json, sys
+import tensorflow as tf
+import tensorflow_text
+
+model = tf.saved_model.load(sys.argv[1])
+texts = json.loads(sys.argv[2])
+outputs = model.signatures["text"](text=tf.constant(texts))
+print(json.dumps({name: x.numpy().tolist() for name, x in outputs.items()}))
+"""
+
+SERVE_FEATURES = """
+import json, sys
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+features = json.loads(sys.argv[2])
+outputs = model.signatures["serving_default"](
+    **{name: tf.constant(x, tf.int32) for name, x in features.items()}
+)
+print(json.dumps({name: x.numpy().tolist() for name, x in outputs.items()}))
+"""
+
+
+def encode(tokenizer, texts):
+    rows = [ids for ids, _ in tokenizer.encode(texts, MAX_LENGTH)]
+    width = max(map(len, rows))
+    return {
+        "token_ids": np.array([ids + [0] * (width - len(ids)) for ids in rows]),
+        "padding_mask": np.array(
+            [[1] * len(ids) + [0] * (width - len(ids)) for ids in rows]
+        ),
+    }
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["bigru", "transformer"])
+def test_text_and_features_give_what_keras_gives(
+    kind, make_student, tokenizer, run_script, tmp_path
+):
+    student = make_student(kind)
+    report = export_saved_model(
+        student, tmp_path / "served", tokenizer, LABELS, MAX_LENGTH, TEXTS
+    )
+    assert report["file"] == "served"
+    assert report["rows"] == len(TEXTS)
+    assert report["signatures"] == ["serving_default", "text"]
+    assert report["max_difference"] < 1e-5
+    assert report["agreement"] == 1.0
+    assert report["rows_with_other_tokens"] == 0
+    assert "no_text_signature" not in report
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+
+    texts = ["words and films", "É\u0301 fine\ttext"]
+    output = run_script(
+        SERVE_TEXT,
+        tmp_path / "served",
+        json.dumps(texts),
+        blocked=("keras", "keras_kd", "tokenizers"),
+    )
+    received = json.loads(output)
+    expected = student.predict_on_batch(encode(tokenizer, texts))
+    np.testing.assert_allclose(received["logits"], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        received["probabilities"], softmax(expected), atol=1e-5
+    )
+
+
+def test_labels_and_tokenizer_are_assets(linear_student, tokenizer, tmp_path):
+    export_saved_model(
+        linear_student, tmp_path / "x", tokenizer, LABELS, MAX_LENGTH, TEXTS
+    )
+    assets = tmp_path / "x" / "assets"
+    assert (assets / "labels.txt").read_text().splitlines() == LABELS
+    assert Tokenizer.from_folder(assets).fingerprint == tokenizer.fingerprint
+    assert (assets / "vocab.txt").read_text(encoding="utf-8").split("\n") == [
+        *tokenizer.vocabulary,
+        "",
+    ]
+    metadata = json.loads((assets / "metadata.json").read_text())
+    assert metadata["labels"] == LABELS
+    assert metadata["max_length"] == MAX_LENGTH
+    assert metadata["inputs"] == ["padding_mask", "token_ids"]
+    # The graph names them, so that they travel with it.
+    loaded = tf.saved_model.load(tmp_path / "x")
+    names = {Path(a.asset_path.numpy().decode()).name for a in loaded.assets}
+    assert {"labels.txt", "metadata.json", "tokenizer.json"} <= names
+
+
+def word_level_tokenizer():
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel(
+            {"[PAD]": 0, "[UNK]": 1, "a": 2, "film": 3}, unk_token="[UNK]"
+        )
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    return Tokenizer(backend)
+
+
+def test_another_tokenizer_gives_the_features_signature_and_the_reason(
+    linear_student, run_script, tmp_path
+):
+    report = export_saved_model(
+        linear_student,
+        tmp_path / "served",
+        word_level_tokenizer(),
+        max_length=MAX_LENGTH,
+        sample=["a film", "film"],
+        activation=None,
+    )
+    assert report["signatures"] == ["serving_default"]
+    assert "kind 'word'" in report["no_text_signature"]
+    assert (tmp_path / "served" / "assets" / "tokenizer.json").is_file()
+    features = {"token_ids": [[2, 3]], "padding_mask": [[1, 1]]}
+    # Without the text signature, tensorflow alone loads it.
+    output = run_script(
+        SERVE_FEATURES,
+        tmp_path / "served",
+        json.dumps(features),
+        blocked=("keras", "keras_kd", "tensorflow_text"),
+    )
+    received = json.loads(output)
+    assert list(received) == ["logits"]
+    np.testing.assert_allclose(
+        received["logits"],
+        linear_student.predict_on_batch(
+            {name: np.array(x) for name, x in features.items()}
+        ),
+        atol=1e-5,
+    )
+
+
+def test_a_sample_of_features_needs_no_tokenizer(
+    linear_student, make_rows, tmp_path
+):
+    report = export_saved_model(
+        linear_student,
+        tmp_path / "served",
+        sample=make_rows(5),
+        activation="sigmoid",
+    )
+    assert report["rows"] == 5
+    assert report["no_text_signature"] == "no tokenizer was given"
+
+
+def test_a_folder_that_gives_other_values_is_not_kept(
+    linear_student, make_rows, monkeypatch, tmp_path
+):
+    def spoil(arguments, what):
+        np.savez(
+            arguments[-1], **{"serving_default/logits": np.zeros((5, 3)) + 9}
+        )
+
+    monkeypatch.setattr(saved_model, "run_child", spoil)
+    with pytest.raises(ExportError, match="'serving_default' is off in 'logits'"):
+        export_saved_model(linear_student, tmp_path / "x", sample=make_rows(5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_student_that_gives_nan_is_not_kept(
+    linear_student, make_rows, tmp_path
+):
+    kernel, bias = linear_student.get_layer("logits").get_weights()
+    linear_student.get_layer("logits").set_weights([kernel, bias + np.nan])
+    with pytest.raises(ExportError, match="outputs are finite"):
+        export_saved_model(linear_student, tmp_path / "x", sample=make_rows(5))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error, raised, message",
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (OSError(errno.ENOSPC, "No space left"), ExportError, "disk is full"),
+        (OSError(errno.EACCES, "Permission denied"), OSError, "Permission"),
+    ],
+)
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_what_breaks_in_the_middle_leaves_the_older_folder(
+    error, raised, message, where, linear_student, make_rows, monkeypatch,
+    tmp_path,
+):  # fmt: skip
+    def break_off(*args, **kwargs):
+        raise error
+
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "older").write_text("still here")
+    if where == "before":
+        monkeypatch.setattr(tf.saved_model, "save", break_off)
+    else:
+        monkeypatch.setattr(saved_model, "run_child", break_off)
+    with pytest.raises(raised, match=message):
+        export_saved_model(
+            linear_student, tmp_path / "served", sample=make_rows(5)
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+    assert (tmp_path / "served" / "older").read_text() == "still here"
+
+
+def test_other_tokens_in_the_graph_are_counted_and_refused(
+    linear_student, tokenizer, monkeypatch, tmp_path
+):
+    class Wrong(saved_model.InGraphTokenizer):
+        def split_words(self, texts):
+            return super().split_words(tf.strings.regex_replace(texts, "a", "z"))
+
+    monkeypatch.setattr(saved_model, "InGraphTokenizer", Wrong)
+    arguments = linear_student, tmp_path / "x", tokenizer, LABELS, MAX_LENGTH
+    with pytest.raises(ExportError, match="other tokens for 2 of 2 .*'a fine"):
+        export_saved_model(*arguments, ["a fine film", "a world"])
+    assert list(tmp_path.iterdir()) == []
+    report = export_saved_model(*arguments, ["a fine film", "the world"])
+    assert report["rows_with_other_tokens"] == 1
+
+
+def test_arguments_that_cannot_be_right_are_refused(
+    linear_student, make_student, make_rows, tokenizer, tmp_path
+):
+    def refused(message, student=linear_student, error=ValueError, **options):
+        with pytest.raises(error, match=message):
+            export_saved_model(student, tmp_path / "x", **options)
+        assert list(tmp_path.iterdir()) == []
+
+    rows = make_rows(3)
+    refused("'softmax', 'sigmoid' or None", sample=rows, activation="relu")
+    refused("3 wide.*1 labels", sample=rows, labels=["yes"])
+    refused("`sample` must hold some rows")
+    refused("`sample` must hold some rows", sample=[])
+    refused("`max_length` is needed", tokenizer=tokenizer, sample=TEXTS)
+    refused(
+        "list of texts", tokenizer=tokenizer, sample=rows, max_length=MAX_LENGTH
+    )
+    refused(
+        "embeddings for 50 tokens",
+        student=make_student("bigru", vocabulary_size=50),
+        tokenizer=tokenizer,
+        sample=TEXTS,
+        max_length=MAX_LENGTH,
+    )
+    refused(
+        "Missing: .'padding_mask'",
+        error=KeyError,
+        sample={"token_ids": rows["token_ids"]},
+    )
