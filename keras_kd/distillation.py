@@ -9,6 +9,7 @@ from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
+from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
 
 
@@ -34,6 +35,7 @@ def distill(configuration, folder, command="", say=print, verbose="auto"):
         TeacherRefused: The teacher would teach nonsense.
         ExportError: An exported file failed its verification.
     """
+    keep_freed_memory()
     run = RunFolder.start(folder, configuration)
     comparison = Comparison(
         configuration, run, callbacks=tensorboard, verbose=verbose, say=say

@@ -105,7 +105,14 @@ class Distiller(keras.Model):
         check_same_outputs(self.student, teacher)
         self._get_teacher = lambda: teacher
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer="adam",
+        loss=None,
+        metrics=None,
+        jit_compile=False,
+        **kwargs,
+    ):
         """Configures the training.
 
         Args:
@@ -114,6 +121,9 @@ class Distiller(keras.Model):
                 function `(y_true, y_pred) -> [batch]`. `None` where no row has
                 a label.
             metrics: As in Keras. Rows without a label do not count.
+            jit_compile: As in Keras, but off: XLA compiles anew for every
+                length of a batch, which costs more than it gains unless all
+                batches are padded to one length.
             **kwargs: As in Keras, but for `loss_weights`.
 
         Raises:
@@ -125,7 +135,10 @@ class Distiller(keras.Model):
             *(kwargs.pop("weighted_metrics", None) or []),
         ]
         super().compile(
-            optimizer=optimizer, weighted_metrics=weighted_metrics, **kwargs
+            optimizer=optimizer,
+            weighted_metrics=weighted_metrics,
+            jit_compile=jit_compile,
+            **kwargs,
         )
         self._hard_label_loss = loss
 

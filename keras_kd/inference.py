@@ -1,5 +1,6 @@
 """Running a model, in any runtime, over all rows of a data set."""
 
+import keras
 import numpy as np
 
 from keras_kd import batch
@@ -9,13 +10,28 @@ from keras_kd.data.batches import gather_inputs
 
 def keras_runtime(model):
     """`(input names, predict)` of a Keras model, for `predict_rows`."""
+    names = batch.input_names(model)
+
+    def call(features):
+        inputs = batch.select_inputs(model, features)
+        return batch.named_outputs(model(inputs, training=False))
+
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # One graph for all lengths. `Model.predict` would have XLA compile
+        # anew for each of them.
+        spec = {name: tf.TensorSpec([None, None], "int32") for name in names}
+        call = tf.function(call, input_signature=[spec])
 
     def predict(features):
-        return batch.named_outputs(
-            model.predict_on_batch(batch.select_inputs(model, features))
-        )
+        outputs = call({name: features[name] for name in names})
+        return {
+            name: keras.ops.convert_to_numpy(values)
+            for name, values in outputs.items()
+        }
 
-    return batch.input_names(model), predict
+    return names, predict
 
 
 def predict_batches(runtime, rows, positions=None, tokens_per_batch=8192):

@@ -123,7 +123,11 @@ def check_targets(student, rows, labels_of_rows):
     outputs = batch.named_outputs(student.output)
     count = len(next(iter(rows.values())))
     for name, ids in targets.items():
-        if name not in outputs or len(ids) != count or ids.dtype.kind not in "iu":
+        if (
+            name not in outputs
+            or len(ids) != count
+            or ids.dtype.kind not in "iu"
+        ):
             raise ValueError(
                 f"`labels_of_rows` must hold {count} class ids (integers) for "
                 f"outputs among {sorted(outputs)}. Received for '{name}': "

@@ -86,6 +86,7 @@ def export_litert(
     expected = _keras_outputs(student, rows)
     with full_disk_explained(path), write_aside(path) as temporary:
         _convert(student, temporary, quantization, 1, max_length)
+        model = _load(temporary)
         operations = _check_operations(temporary)
         report = {
             "file": path.name,
@@ -93,7 +94,7 @@ def export_litert(
             "quantization": quantization,
             "rows": len(next(iter(rows.values()))),
         }
-        received = LiteRTModel(temporary).predict(rows, progress)
+        received = model.predict(rows, progress)
         report.update(
             check_outputs(
                 quantization,
@@ -117,7 +118,7 @@ def export_litert(
         )
         # What is shipped is the file with its attachments: it must still load.
         first = {name: values[:1] for name, values in rows.items()}
-        _check_same_outputs(LiteRTModel(temporary).predict(first), received)
+        _check_same_outputs(_load(temporary).predict(first), received)
         report["bytes"] = temporary.stat().st_size
     return {**report, "ops": operations}
 
@@ -144,8 +145,8 @@ def convert_teacher(teacher, path, quantization="dynamic"):
     check_quantization(quantization)
     with full_disk_explained(path), write_aside(path) as temporary:
         _convert(float32_copy(teacher), temporary, quantization, None, None)
+        _load(temporary)
         _check_operations(temporary)
-        LiteRTModel(temporary)
     return LiteRTModel(path)
 
 
@@ -222,6 +223,13 @@ def _keras_outputs(student, rows, batch_size=32):
         name: np.concatenate([np.asarray(p[name]) for p in pieces])[:count]
         for name in pieces[0]
     }
+
+
+def _load(path):
+    try:
+        return LiteRTModel(path)
+    except ValueError as error:
+        raise ExportError(str(error)) from error
 
 
 def _check_operations(path):

@@ -122,9 +122,7 @@ def export_saved_model(
     return report
 
 
-def _save(
-    student, folder, tokenizer, in_graph, labels, max_length, activation
-):
+def _save(student, folder, tokenizer, in_graph, labels, max_length, activation):
     """Writes the SavedModel; gives the names of its signatures."""
 
     def outputs_of(features):
@@ -219,9 +217,7 @@ class _Check:
         }
         if self.has_text:
             self.inputs[f"{TEXT}/{TEXT_INPUT}"] = np.array(sample)
-            self.same_tokens = _rows_with_same_tokens(
-                in_graph, sample, encoded
-            )
+            self.same_tokens = _rows_with_same_tokens(in_graph, sample, encoded)
 
     def run(self, folder):
         """Runs the folder in a fresh process and compares.

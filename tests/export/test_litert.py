@@ -136,13 +136,23 @@ def test_students_pass_in_every_quantization(
     )
 
 
+@pytest.fixture(scope="session")
+def exported_once():
+    return []
+
+
 @pytest.fixture
-def exported(linear_student, make_rows, tmp_path):
+def exported(exported_once, linear_student, make_rows, tmp_path):
     """A float32 file of the linear student, in a folder of its own."""
     path = tmp_path / "exported" / "student.tflite"
+    if exported_once:
+        path.parent.mkdir()
+        path.write_bytes(exported_once[0])
+        return path
     export_litert(
         linear_student, path, make_rows(8), "float32", LENGTH, labels=LABELS
     )
+    exported_once.append(path.read_bytes())
     return path
 
 
@@ -207,9 +217,7 @@ def test_a_teacher_takes_any_batch_and_any_length(
         )
 
 
-def test_a_recurrent_teacher_is_refused_with_the_reason(
-    make_student, tmp_path
-):
+def test_a_recurrent_teacher_is_refused_with_the_reason(make_student, tmp_path):
     with pytest.raises(ExportError, match="fixed number of rows only"):
         convert_teacher(make_student("bigru"), tmp_path / "teacher.tflite")
     assert files_in(tmp_path) == []
@@ -221,7 +229,7 @@ def test_half_precision_students_are_exported_as_float32(make_rows, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         student = transformer_student(
-            1000, 3, hidden_dim=16, num_heads=2, max_length=32
+            2000, 3, hidden_dim=16, num_heads=2, max_length=32
         )
         rows = make_rows(8)
         report = export_litert(
@@ -232,9 +240,7 @@ def test_half_precision_students_are_exported_as_float32(make_rows, tmp_path):
     assert report["max_difference"] < 1e-5
     received = LiteRTModel(tmp_path / "student.tflite").predict(rows)
     # What bfloat16 itself is off by: 8 bits of mantissa.
-    np.testing.assert_allclose(
-        received, keras_logits(student, rows), atol=0.05
-    )
+    np.testing.assert_allclose(received, keras_logits(student, rows), atol=0.05)
 
 
 def test_an_operation_without_counterpart_is_named(make_rows, tmp_path):
@@ -242,7 +248,7 @@ def test_an_operation_without_counterpart_is_named(make_rows, tmp_path):
         name: keras.Input((None,), dtype="int32", name=name)
         for name in ("token_ids", "padding_mask")
     }
-    x = keras.layers.Embedding(1000, 4)(inputs["token_ids"])
+    x = keras.layers.Embedding(2000, 4)(inputs["token_ids"])
     x = keras.ops.erfinv(keras.ops.tanh(keras.ops.mean(x, axis=1)))
     student = keras.Model(inputs, keras.layers.Dense(2)(x))
     with pytest.raises(ExportError, match="Erfinv.*layers that convert"):
@@ -330,7 +336,7 @@ def test_a_file_cut_short_is_found(
 ):
     converted_as(exported.read_bytes()[:500])
     folder = tmp_path / "short"
-    with pytest.raises((ExportError, ValueError)):
+    with pytest.raises(ExportError, match="can't be run by ai-edge-litert"):
         export_litert(
             linear_student,
             folder / "student.tflite",
@@ -518,7 +524,9 @@ def test_the_dynamic_gate_refuses_a_significant_loss():
     assert report["accuracy_keras"] == report["accuracy_file"] == 0.995
     # Rows without a label do not count.
     none = {"logits": np.full(1000, -1)}
-    assert "accuracy_file" not in check_outputs("dynamic", *outputs, labels=none)
+    assert "accuracy_file" not in check_outputs(
+        "dynamic", *outputs, labels=none
+    )
 
 
 def test_outputs_for_each_token_are_compared_on_real_tokens_only():

@@ -202,11 +202,7 @@ def test_another_kind_of_tokenizer_is_refused_with_the_reason():
         ),
     ],
 )
-def test_what_the_graph_lacks_is_refused(
-    wordpiece_tokenizer, change, reason
-):
+def test_what_the_graph_lacks_is_refused(wordpiece_tokenizer, change, reason):
     backend = wordpiece_tokenizer().backend
     change(backend)
-    assert re.search(
-        reason, unsupported_reason(Tokenizer(backend))
-    )
+    assert re.search(reason, unsupported_reason(Tokenizer(backend)))
