@@ -200,9 +200,7 @@ class TrainedStudent:
             tokenizer=self.tokenizer,
             labels=self.task.labels,
             max_length=self.max_length,
-            sample=gather_inputs(
-                rows, positions[:64], batch.input_names(self.model)
-            ),
+            sample=[rows.text("text", i) for i in positions[:64]],
         )
 
     def _verification_rows(self):

@@ -13,6 +13,9 @@ from keras_kd.data.rows import open_or_write_rows
 from keras_kd.data.sources import read_examples
 from keras_kd.data.sources import resolve_labels
 
+# To be counted up when the columns of a row change.
+ROWS_FORMAT = 1
+
 
 @dataclass
 class PreparedRows:
@@ -179,6 +182,7 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         with open(path, "rb") as file:
             content = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
     fingerprint = {
+        "format": ROWS_FORMAT,
         "source": path.name if content else source,
         "content": content,
         "split": getattr(configuration, f"{part}_split"),

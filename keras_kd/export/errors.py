@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 
 
 class ExportError(RuntimeError):
@@ -14,11 +15,16 @@ class ExportError(RuntimeError):
 
 @contextlib.contextmanager
 def full_disk_explained(path):
-    """Turns a full disk into an `ExportError` that says what to do."""
+    """Turns a full disk into an `ExportError` that says what to do.
+
+    Python, TensorFlow and a child process each report it in their own way; the
+    system's words are in all of them.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        if not full and os.strerror(errno.ENOSPC) not in str(error):
             raise
         raise ExportError(
             f"The disk is full: {path} could not be written, and nothing is "

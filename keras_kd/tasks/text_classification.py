@@ -89,6 +89,7 @@ class TextClassification:
                     "example_id": example.example_id,
                     "target_key": target_key(token_ids, segment_ids),
                     "token_ids": token_ids,
+                    "text": example.fields[0],
                     "label": self.encode_label(
                         example.label, example.example_id
                     )
@@ -98,6 +99,7 @@ class TextClassification:
                 }
                 if others:
                     row["segment_ids"] = segment_ids
+                    row["text_pair"] = example.fields[1]
                 yield row
 
 

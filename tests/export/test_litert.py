@@ -437,6 +437,22 @@ def test_a_full_disk_leaves_nothing_and_says_so(
         assert files_in(folder) == []
 
 
+def test_a_disk_that_fills_up_in_the_worker_is_explained_too(
+    linear_student, make_rows, tmp_path, monkeypatch
+):
+    message = "ResourceExhaustedError: /x/part; No space left on device"
+    patch_child(monkeypatch, ["-c", f"raise SystemExit({message!r})"])
+    with pytest.raises(ExportError, match="disk is full"):
+        export_litert(
+            linear_student,
+            tmp_path / "full" / "student.tflite",
+            make_rows(4),
+            "float32",
+            LENGTH,
+        )
+    assert files_in(tmp_path / "full") == []
+
+
 def test_arguments_that_cannot_be_right_are_refused(
     linear_student, make_student, make_rows, tokenizer, tmp_path
 ):

@@ -17,6 +17,9 @@ from keras_kd.export.saved_model import export_saved_model
 LABELS = ["negative", "neutral", "positive"]
 TEXTS = ["a fine film", "the world of film and words", "", "Café [SEP] 100%!"]
 MAX_LENGTH = 12
+FULL_IN_TENSORFLOW = tf.errors.ResourceExhaustedError(
+    None, None, "/x/part.tempstate; No space left on device [Op:SaveV2]"
+)
 
 SERVE_TEXT = """
 import json, sys
@@ -198,6 +201,7 @@ def test_a_student_that_gives_nan_is_not_kept(
     [
         (KeyboardInterrupt(), KeyboardInterrupt, None),
         (OSError(errno.ENOSPC, "No space left"), ExportError, "disk is full"),
+        (FULL_IN_TENSORFLOW, ExportError, "disk is full"),
         (OSError(errno.EACCES, "Permission denied"), OSError, "Permission"),
     ],
 )
