@@ -153,6 +153,7 @@ class Comparison:
             configuration.dropout,
             configuration.max_length,
         )
+        runtime = keras_runtime(student)
         rows, targets, losses = self.rows.labelled, None, []
         hard_label_weight = 1.0
         if arm != "alone":
@@ -183,7 +184,7 @@ class Comparison:
                 targets=targets,
                 start_step=step,
             ),
-            lambda model: teaching.score(model, self.task, self.rows.validation),
+            lambda: teaching.score(runtime, self.task, self.rows.validation),
             configuration.steps,
             configuration.evaluate_every,
             callbacks=self.callbacks(arm, seed, folder),

@@ -48,6 +48,7 @@ def fine_tune(
     steps_per_epoch = math.ceil(len(rows) / configuration.teacher_batch_size)
     steps = math.ceil(steps_per_epoch * configuration.teacher_epochs)
     distiller = Distiller(teacher.model)
+    runtime = keras_runtime(teacher.model)
     distiller.compile(
         adamw(configuration.teacher_learning_rate, steps),
         loss=task.hard_label_loss(),
@@ -62,16 +63,16 @@ def fine_tune(
             configuration.teacher_batch_size,
             start_step=step,
         ),
-        lambda model: score(model, task, validation),
+        lambda: score(runtime, task, validation),
         steps,
         evaluate_every=max(1, min(steps_per_epoch // 2, 250)),
         verbose=verbose,
     )
 
 
-def score(model, task, rows, what="validating"):
-    """The task's primary metric of a Keras model on rows."""
-    logits = predict_with_progress(keras_runtime(model), rows, what)
+def score(runtime, task, rows):
+    """The task's primary metric of a model on rows."""
+    logits = predict_with_progress(runtime, rows, "validating")
     return np.mean(task.correct(logits, rows.column("label")))
 
 

@@ -61,7 +61,7 @@ def train_unit(
         folder: Folder of the unit.
         distiller: Compiled `Distiller`.
         batches: Function from the first step to a `tf.data.Dataset`.
-        score: Function from the student to its validation score, higher is
+        score: Function that gives the student's validation score, higher is
             better.
         steps: All optimizer steps.
         evaluate_every: Steps between two scores.
@@ -153,7 +153,7 @@ class _BestAndState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds += time.perf_counter() - self._start
-        value = float(self.score(self.model.student))
+        value = float(self.score())
         earlier = [entry["validation"] for entry in self.history]
         self.history.append(
             {

@@ -85,16 +85,23 @@ def by_length(lengths, tokens_per_batch=8192):
         start += size
 
 
-def gather_inputs(rows, positions, names, length=None):
+def gather_inputs(
+    rows,
+    positions=None,
+    names=(batch.TOKEN_IDS, batch.PADDING_MASK),
+    length=None,
+):
     """The model inputs `names` of some rows, as padded int32 arrays.
 
     Args:
         rows: `Rows`.
-        positions: Which rows.
+        positions: Which rows; by default all.
         names: Names of inputs. `padding_mask` is made from the lengths;
             `segment_ids` are zeros where the rows have none.
         length: Width; by default that of the longest row.
     """
+    if positions is None:
+        positions = np.arange(len(rows))
     token_ids = rows.padded(batch.TOKEN_IDS, positions, length)
     width = token_ids.shape[1]
     inputs = {}

@@ -5,6 +5,8 @@ import numpy as np
 
 from keras_kd.data.errors import DataError
 from keras_kd.data.rows import target_key
+from keras_kd.data.rows import write_rows
+from keras_kd.data.sources import read_examples
 
 EXAMPLES_AT_ONCE = 2048
 
@@ -101,6 +103,25 @@ class TextClassification:
                     row["segment_ids"] = segment_ids
                     row["text_pair"] = example.fields[1]
                 yield row
+
+
+    def make_rows(self, source, tokenizer, folder, max_length=128, **columns):
+        """Reads a source, tokenises it once, and opens the rows.
+
+        Args:
+            source: A file, or `tfds:NAME`; see
+                `keras_kd.data.sources.read_examples`.
+            tokenizer: `Tokenizer` of teacher and student.
+            folder: Folder of the rows. One that is there is replaced.
+            max_length: The most tokens of a row.
+            **columns: Further arguments of `read_examples`.
+
+        Returns:
+            `keras_kd.data.rows.Rows`.
+        """
+        examples = read_examples(source, **columns)
+        rows = self.featurize(examples, tokenizer, max_length)
+        return write_rows(folder, rows, {"source": str(source)})
 
 
 def _groups(items, size):

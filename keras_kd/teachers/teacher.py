@@ -10,6 +10,8 @@ from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.inference import keras_runtime
+from keras_kd.teachers.cache import TeacherTargets
 
 MODEL_FILE = "model.keras"
 SETTINGS_FILE = "teacher.json"
@@ -80,6 +82,22 @@ class Teacher:
             self.model.save(temporary / MODEL_FILE)
             self.tokenizer.save(temporary)
             write_json(temporary / SETTINGS_FILE, {"labels": self.labels})
+
+    def label(self, rows, folder, progress=None):
+        """Asks the teacher for its logits of all rows, once.
+
+        Args:
+            rows: `Rows` that were made with this teacher's tokenizer.
+            folder: Folder of the targets; a second call asks for nothing that
+                stands there.
+            progress: Function that is told how many rows were done.
+
+        Returns:
+            `TeacherTargets`.
+        """
+        targets = TeacherTargets(folder, self.fingerprint)
+        targets.label(keras_runtime(self.model), rows, progress=progress)
+        return targets
 
     @property
     def fingerprint(self):

