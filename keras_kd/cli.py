@@ -34,10 +34,23 @@ A run that was stopped goes on when the same command is given again.
 
 def main(arguments=None):
     """Runs a command; returns the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = make_parser().parse_args(arguments)
+    return guarded(options.action, options)
+
+
+def guarded(action, options):
+    """Runs an action; an error is one line on stderr and a status of 1.
+
+    Args:
+        action: Function of the parsed options.
+        options: Parsed options. `--traceback` shows where an error arose.
+
+    Returns:
+        The exit status: 0, 1 after an error, 130 after Ctrl-C.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return options.action(options) or 0
+        return action(options) or 0
     except KeyboardInterrupt:
         print(
             "\nStopped. Finished parts are kept: the same command goes on.",
@@ -81,16 +94,16 @@ def make_parser():
         commands, "evaluate", "score a run's student on a file", _evaluate
     )
     command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
     command.add_argument("--data", required=True, help="labelled rows")
-    command.add_argument(
-        "--split", help="split, where --data is a tfds:NAME"
-    )
+    command.add_argument("--split", help="split, where --data is a tfds:NAME")
     command.add_argument(
         "--file", help="score this .tflite of the run instead of the student"
     )
 
     command = _add(commands, "predict", "the class of texts", _predict)
     command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
     command.add_argument(
         "texts", nargs="*", help="texts; without any, a line each from stdin"
     )
@@ -99,6 +112,7 @@ def make_parser():
         commands, "export", "write and verify a run's student again", _export
     )
     command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
     command.add_argument(
         "--format",
         choices=("saved_model", "litert"),
@@ -141,7 +155,15 @@ def add_settings(parser, **defaults):
         if several:
             options["nargs"] = "*"
         parser.add_argument(flag, dest=setting.name, **options)
+    add_traceback(parser)
     parser.set_defaults(default_settings=defaults)
+
+
+def add_traceback(parser):
+    """Adds the flag that `guarded` reads."""
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where an error arose"
+    )
 
 
 def resolve_settings(options, file=None):
@@ -172,9 +194,6 @@ def _add(commands, name, text, action, description=None):
         help=text,
         description=description or text.capitalize() + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument(
-        "--traceback", action="store_true", help="show where an error arose"
     )
     command.set_defaults(action=action)
     return command

@@ -16,6 +16,7 @@ from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.scores import agreement
 from keras_kd.evaluation.scores import classification_scores
+from keras_kd.evaluation.scores import mean_kl
 from keras_kd.evaluation.significance import paired_bootstrap
 from keras_kd.evaluation.significance import verdict
 from keras_kd.inference import keras_runtime
@@ -23,6 +24,7 @@ from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.models.students import build_student
 from keras_kd.preparation import find_labels
 from keras_kd.preparation import prepare_rows
+from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.cache import TeacherTargets
@@ -54,7 +56,6 @@ class Comparison:
         run: `keras_kd.run_folder.RunFolder`.
         callbacks: Function from an arm, a seed and the unit's folder to
             further Keras callbacks.
-        verbose: As in `fit`.
         say: Function that is told what happens.
     """
 
@@ -63,14 +64,12 @@ class Comparison:
         configuration,
         run,
         callbacks=None,
-        verbose="auto",
         say=lambda text: None,
     ):
         self.say = say
         self.configuration = configuration
         self.run = run
         self.callbacks = callbacks or (lambda arm, seed, folder: [])
-        self.verbose = verbose
         self.cache = Path(configuration.cache or run.folder / "cache")
         self.teacher_calls = 0
 
@@ -105,7 +104,7 @@ class Comparison:
                 self.rows.validation,
                 self.configuration,
                 self.run.unit("teacher_training"),
-                verbose=self.verbose,
+                say=self.say,
             )
             self.teacher.labels = self.task.labels
             self.teacher.save(self.run.teacher_folder)
@@ -135,6 +134,24 @@ class Comparison:
                 self.teacher_calls += self.targets.label(
                     runtime, rows, progress=advance
                 )
+
+    def what_the_runtime_moves(self):
+        """Compares the targets' runtime with Keras on the validation rows."""
+        name = self.configuration.teacher_runtime
+        if name == "keras":
+            return None
+        rows = self.rows.validation
+        runtime = teaching.teacher_runtime(self.teacher, name, self.cache)
+        exact, moved = (
+            teaching.predict_with_progress(one, rows, f"checking {name}")
+            for one in (keras_runtime(self.teacher.model), runtime)
+        )
+        return {
+            "runtime": name,
+            "rows": len(rows),
+            "agreement": float(agreement(exact, moved)),
+            "mean_kl": float(mean_kl(exact, moved)),
+        }
 
     # === Training ===
 
@@ -187,8 +204,12 @@ class Comparison:
             lambda: teaching.score(runtime, self.task, self.rows.validation),
             configuration.steps,
             configuration.evaluate_every,
-            callbacks=self.callbacks(arm, seed, folder),
-            verbose=self.verbose,
+            callbacks=[
+                TrainingProgress(
+                    f"{arm}, seed {seed}", configuration.steps, self.say
+                ),
+                *self.callbacks(arm, seed, folder),
+            ],
         )
         return result, student
 
@@ -252,10 +273,22 @@ class Comparison:
             "primary_metric": self.task.primary_metric,
             "teacher_validation_score": self.teacher_validation_score,
             "teacher_calls": self.teacher_calls,
+            "warnings": self._warnings(),
             "arms": arms,
             "seconds": round(time.perf_counter() - start, 1),
         }
         return {**result, **self._judgement(test_labels)}
+
+    def _warnings(self):
+        moved = self.what_the_runtime_moves()
+        if moved is None:
+            return []
+        return [
+            f"The teacher labelled, and was scored on test, in "
+            f"{moved['runtime']}. On {moved['rows']} validation rows its class "
+            f"is that of Keras on {moved['agreement']:.2%}; mean KL "
+            f"{moved['mean_kl']:.2g}."
+        ]
 
     def _seed_result(self, arm, labels, seed=None, result=None, student=None):
         model = self.teacher.model if arm == "teacher" else student

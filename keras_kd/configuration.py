@@ -48,7 +48,8 @@ class Configuration:
         None, "rows of --train kept for validation (default: a tenth)"
     )
     test: Optional[str] = _setting(
-        None, "rows that the comparison is judged on; default: a part of --train"
+        None,
+        "rows to judge the comparison on; by default a part of --train",
     )
     test_split: str = _setting("test", "split of a tfds:NAME to test on")
     validation_split: str = _setting(

@@ -206,5 +206,3 @@ class TrainedStudent:
     def _verification_rows(self):
         rows = Rows.open(self.folder / "validation_rows")
         return rows, np.arange(min(len(rows), VERIFICATION_ROWS))
-
-

@@ -13,7 +13,7 @@ from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
 
 
-def distill(configuration, folder, command="", say=print, verbose="auto"):
+def distill(configuration, folder, command="", say=print):
     """Trains and compares the arms, exports the student, writes the report.
 
     Run again with the same settings, it goes on where it was stopped, and
@@ -24,7 +24,6 @@ def distill(configuration, folder, command="", say=print, verbose="auto"):
         folder: The run folder.
         command: The command line, for the report.
         say: Function that is told what happens.
-        verbose: As in `fit`.
 
     Returns:
         The result dictionary of the report.
@@ -37,9 +36,7 @@ def distill(configuration, folder, command="", say=print, verbose="auto"):
     """
     keep_freed_memory()
     run = RunFolder.start(folder, configuration)
-    comparison = Comparison(
-        configuration, run, callbacks=tensorboard, verbose=verbose, say=say
-    )
+    comparison = Comparison(configuration, run, callbacks=tensorboard, say=say)
     result = comparison.execute()
     result["command"] = command
     result["machine"] = machine_description()

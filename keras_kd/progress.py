@@ -3,6 +3,8 @@
 import contextlib
 import sys
 
+import keras
+
 
 @contextlib.contextmanager
 def progress_bar(description, total):
@@ -25,3 +27,52 @@ def progress_bar(description, total):
         disable=not sys.stderr.isatty(),
     ) as bar:
         yield bar.update
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """Shows the steps of a training, and each validation score.
+
+    On a terminal a bar moves with every step; elsewhere there is one line for
+    each validation.
+
+    Args:
+        description: What is being trained.
+        steps: All steps of the training.
+        say: Function that prints a line.
+    """
+
+    def __init__(self, description, steps, say=print):
+        super().__init__()
+        self.description = description
+        self.steps = steps
+        self.say = say
+
+    def on_train_begin(self, logs=None):
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            desc=self.description,
+            total=self.steps,
+            initial=int(self.model.optimizer.iterations),
+            unit=" steps",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        shown = ", ".join(
+            f"{name} {value:.4f}"
+            for name, value in logs.items()
+            if name in ("loss", "validation")
+        )
+        if self._bar.disable:
+            step = int(self.model.optimizer.iterations)
+            self.say(f"  step {step}/{self.steps}: {shown}")
+        else:
+            self._bar.set_postfix_str(shown)
+
+    def on_train_end(self, logs=None):
+        self._bar.close()

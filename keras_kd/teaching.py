@@ -16,6 +16,7 @@ from keras_kd.inference import predict_rows
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.models.pretrained import MissingHead
+from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
 from keras_kd.teachers.teacher import SETTINGS_FILE
 from keras_kd.teachers.teacher import Teacher
@@ -29,7 +30,7 @@ class TeacherRefused(ValueError):
 
 
 def fine_tune(
-    teacher, task, rows, validation, configuration, folder, verbose="auto"
+    teacher, task, rows, validation, configuration, folder, say=print
 ):
     """Trains a teacher on the labelled rows; resumable.
 
@@ -40,7 +41,7 @@ def fine_tune(
         validation: `Rows` that the checkpoint is chosen on.
         configuration: `Configuration`.
         folder: Folder of the training unit.
-        verbose: As in `fit`.
+        say: Function that prints a line.
 
     Returns:
         The result of `train_unit`.
@@ -66,7 +67,7 @@ def fine_tune(
         lambda: score(runtime, task, validation),
         steps,
         evaluate_every=max(1, min(steps_per_epoch // 2, 250)),
-        verbose=verbose,
+        callbacks=[TrainingProgress("fine-tuning", steps, say)],
     )
 
 
@@ -204,6 +205,4 @@ def teacher_runtime(teacher, name, folder):
     if not path.exists():
         convert_teacher(teacher.model, path)
     model = LiteRTModel(path, num_threads=os.cpu_count())
-    return model.input_names, lambda features: {
-        LOGITS: model.predict(features)
-    }
+    return model.input_names, lambda features: {LOGITS: model.predict(features)}

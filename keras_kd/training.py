@@ -47,7 +47,6 @@ def train_unit(
     steps,
     evaluate_every,
     callbacks=(),
-    verbose="auto",
 ):
     """Trains for `steps` steps and keeps the student that scores best.
 
@@ -65,8 +64,8 @@ def train_unit(
             better.
         steps: All optimizer steps.
         evaluate_every: Steps between two scores.
-        callbacks: Further Keras callbacks.
-        verbose: As in `fit`.
+        callbacks: Further Keras callbacks; they see the validation score as
+            `validation` in their logs.
 
     Returns:
         Dictionary: `steps`, `best_step`, `best_score`, `seconds` and the
@@ -90,7 +89,7 @@ def train_unit(
             epochs=last,
             steps_per_epoch=length,
             callbacks=[keeper, *callbacks],
-            verbose=verbose,
+            verbose=0,
             shuffle=False,
         )
     best = max(keeper.history, key=lambda entry: entry["validation"])

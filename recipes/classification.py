@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from keras_kd.cli import add_settings
+from keras_kd.cli import guarded
 from keras_kd.cli import resolve_settings
 from keras_kd.cli import shown_command
 from keras_kd.data.errors import DataError
@@ -25,6 +26,9 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
         files: Dictionary from settings (`train`, `test`, ...) to file names.
         unlabelled: File name of unlabelled texts, or `None`.
         **defaults: Settings other than the configuration's own.
+
+    Returns:
+        The exit status.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -41,6 +45,13 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
         )
     add_settings(parser, teacher=find_teacher(), **defaults)
     options = parser.parse_args()
+    return guarded(
+        lambda options: _run(options, tfds_name, files, unlabelled), options
+    )
+
+
+def fill_sources(options, tfds_name, files, unlabelled):
+    """Puts the files, or the TFDS name, and the arms into the settings."""
     sources = options.default_settings
     sources["arms"] = ARMS[options.mode]
     if options.data is None:
@@ -54,10 +65,6 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
             if options.data is None
             else str(find_file(options.data, unlabelled))
         )
-
-    from keras_kd.distillation import distill
-
-    distill(resolve_settings(options), options.run, shown_command())
 
 
 def find_file(folder, name):

@@ -10,17 +10,21 @@ Further students reuse the teacher of an earlier run with
 `--teacher RUN/teacher`, and what it labelled with one `--cache`.
 """
 
+import sys
+
 from recipes.classification import run_recipe
 
 if __name__ == "__main__":
-    run_recipe(
-        __doc__,
-        tfds_name="tfds:imdb_reviews/plain_text",
-        files={"train": "train.csv", "test": "test.csv"},
-        unlabelled="unsup.txt",
-        validation_rows=2000,
-        max_length=256,
-        teacher_epochs=1.0,
-        steps=2500,
-        evaluate_every=250,
+    sys.exit(
+        run_recipe(
+            __doc__,
+            tfds_name="tfds:imdb_reviews/plain_text",
+            files={"train": "train.csv", "test": "test.csv"},
+            unlabelled="unsup.txt",
+            validation_rows=2000,
+            max_length=256,
+            teacher_epochs=1.0,
+            steps=2500,
+            evaluate_every=250,
+        )
     )

@@ -9,9 +9,11 @@ same number of steps. What comes out is compared, exported and used.
 
 import argparse
 import importlib.util
+import sys
 from pathlib import Path
 
 from keras_kd.cli import add_settings
+from keras_kd.cli import guarded
 from keras_kd.cli import resolve_settings
 from keras_kd.cli import shown_command
 
@@ -49,7 +51,8 @@ def main(arguments=None):
         teacher_epochs=4.0,
         student="bigru",
         width=64,
-        steps=600,
+        embedding_dim=64,
+        steps=400,
         evaluate_every=50,
         alpha=0.9,
         seeds=[0, 1, 2],
@@ -60,13 +63,15 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
 
+    return guarded(run, options)
+
+
+def run(options):
     from keras_kd.deployment import TrainedStudent
     from keras_kd.distillation import distill
     from keras_kd.run_folder import RunFolder
 
-    distill(
-        resolve_settings(options), options.run, shown_command(), verbose=0
-    )
+    distill(resolve_settings(options), options.run, shown_command())
     student = TrainedStudent(RunFolder.open(options.run))
     print("\nThe distilled student, on sentences that nobody labelled:")
     for sentence in SENTENCES:
@@ -76,4 +81,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

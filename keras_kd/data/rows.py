@@ -230,9 +230,7 @@ def copy_rows(folder, rows, notes=None):
                     )
                 else:
                     (value,) = rows.column(name, [position])
-                    row[name] = (
-                        value.tobytes() if value.ndim else value.item()
-                    )
+                    row[name] = value.tobytes() if value.ndim else value.item()
             yield row
 
     return write_rows(folder, each(), rows.parts[0].fingerprint, notes)

@@ -32,9 +32,9 @@ class DistillationLoss:
                 f"The weight of a loss must be zero or more. Received: {weight}"
             )
         self.weight = weight
-        self.name = name or re.sub(
-            r"(?<!^)(?=[A-Z])", "_", type(self).__name__
-        ).lower()
+        self.name = (
+            name or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        )
 
     def per_example(self, student, teacher, mask, step):
         """The loss of each example.

@@ -69,9 +69,9 @@ def transformer_student(
         max_length, initializer=initializer, name="position_embedding"
     )(tokens)
     x = layers.Add(name="embeddings_add")([tokens, positions])
-    x = layers.LayerNormalization(
-        epsilon=1e-12, name="embeddings_layer_norm"
-    )(x)
+    x = layers.LayerNormalization(epsilon=1e-12, name="embeddings_layer_norm")(
+        x
+    )
     x = layers.Dropout(dropout, name="embeddings_dropout")(x)
     for index in range(num_layers):
         x = TransformerEncoder(

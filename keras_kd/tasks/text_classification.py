@@ -104,7 +104,6 @@ class TextClassification:
                     row["text_pair"] = example.fields[1]
                 yield row
 
-
     def make_rows(self, source, tokenizer, folder, max_length=128, **columns):
         """Reads a source, tokenises it once, and opens the rows.
 

@@ -64,9 +64,9 @@ class Teacher:
                 Tokenizer.from_folder(folder),
                 settings["labels"],
             )
+        from keras_kd.models.huggingface_folder import read_labels
         from keras_kd.models.huggingface_folder import resolve_folder
         from keras_kd.models.pretrained import load_pretrained
-        from keras_kd.models.huggingface_folder import read_labels
 
         folder = resolve_folder(folder)
         tokenizer = Tokenizer.from_folder(folder)
