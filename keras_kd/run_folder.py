@@ -8,7 +8,7 @@ from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 
 CONFIGURATION_FILE = "config.json"
-METRICS_FILE = "metrics.json"
+UNITS_FOLDER = "units"
 # May differ between two starts of one run: they only add units.
 GROWING = ("seeds", "arms", "export")
 
@@ -54,7 +54,10 @@ class RunFolder:
                 for name, value in configuration.to_dict().items()
                 if stored[name] != value and name not in GROWING
             }
-            if different or not resume:
+            # Before the first training there is nothing to mix up: a mistyped
+            # path can be corrected and the command given again.
+            trained = (run.folder / UNITS_FOLDER).exists()
+            if trained and (different or not resume):
                 raise ConfigurationError(
                     f"A run stands in '{folder}' already. Received (stored, "
                     f"now): {different or 'the same settings'}. Give another "
@@ -92,7 +95,7 @@ class RunFolder:
 
     def unit(self, name):
         """The folder of one (arm, seed)."""
-        return self.folder / "units" / name
+        return self.folder / UNITS_FOLDER / name
 
     @property
     def teacher_folder(self):

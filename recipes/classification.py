@@ -45,9 +45,15 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
         )
     add_settings(parser, teacher=find_teacher(), **defaults)
     options = parser.parse_args()
-    return guarded(
-        lambda options: _run(options, tfds_name, files, unlabelled), options
-    )
+
+    def run(options):
+        fill_sources(options, tfds_name, files, unlabelled)
+
+        from keras_kd.distillation import distill
+
+        distill(resolve_settings(options), options.run, shown_command())
+
+    return guarded(run, options)
 
 
 def fill_sources(options, tfds_name, files, unlabelled):
