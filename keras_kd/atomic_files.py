@@ -40,7 +40,7 @@ def write_aside(path):
 
 
 @contextlib.contextmanager
-def folder_aside(path):
+def folder_aside(path, marker=None):
     """Yields a temporary folder; renames it to `path` if the block succeeds.
 
     A folder that stands at `path` already is replaced, after the new one is
@@ -48,8 +48,27 @@ def folder_aside(path):
 
     Args:
         path: The final name of the folder.
+        marker: Name of a file that every folder of this kind has. A folder at
+            `path` that lacks it holds something else, and is not replaced.
+
+    Raises:
+        NotADirectoryError: A file stands at `path`.
+        FileExistsError: A folder with other things in it stands at `path`.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(
+            f"Expected a folder, or nothing. Received: '{path}', which is a "
+            "file. Give another name, or move the file."
+        )
+    if marker and path.exists() and not (path / marker).exists():
+        others = sorted(file.name for file in path.iterdir())
+        if others:
+            raise FileExistsError(
+                f"'{path}' holds other things: {others[:3]}. It would be "
+                f"replaced only if it were empty or had a '{marker}'. Give "
+                "another folder."
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(
         tempfile.mkdtemp(prefix=f".partial.{path.name}.", dir=path.parent)
@@ -82,5 +101,14 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Reads a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Reads a JSON file.
+
+    Raises:
+        ValueError: It does not parse; names the file.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"Cannot read '{path}' as JSON: {error}. Write the file once more."
+        ) from error

@@ -5,6 +5,7 @@ Every setting of `keras_kd.configuration.Configuration` is a flag.
 
 import argparse
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -57,12 +58,53 @@ def guarded(action, options):
             file=sys.stderr,
         )
         return 130
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+    except (
+        ValueError, OSError, KeyError, RuntimeError, ImportError
+    ) as error:  # fmt: skip
         if options.traceback:
             raise
-        text = error.args[0] if isinstance(error, KeyError) else error
-        print(f"keras-kd: {text}", file=sys.stderr)
+        print(f"keras-kd: {explain(error)}", file=sys.stderr)
         return 1
+
+
+def explain(error):
+    """An error as a sentence that says what to do."""
+    if isinstance(error, KeyError):
+        return error.args[0]  # Its string is in quotes.
+    # HDF5 leaves the number out, and has the system's words.
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(
+        errno.ENOSPC
+    ) in str(error):
+        return (
+            f"The disk is full: {error}. Nothing half-written is left, and "
+            "finished parts are kept. Free some space, and give the same "
+            "command again."
+        )
+    return error
+
+
+def load_keras():
+    """Imports Keras and its backend, without what they print at that.
+
+    TensorFlow reports missing GPU drivers before any log level counts. What it
+    printed is shown after all where the import fails.
+    """
+    with tempfile.TemporaryFile() as printed:
+        stderr = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+
+            failed = False
+        except BaseException:
+            failed = True
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if failed:
+                printed.seek(0)
+                sys.stderr.buffer.write(printed.read())
 
 
 def make_parser():
@@ -170,7 +212,13 @@ def resolve_settings(options, file=None):
     """The `Configuration` of parsed flags, above a file, above defaults."""
     values = dict(options.default_settings)
     if file is not None:
-        values.update(read_json(file))
+        stored = read_json(file)
+        if not isinstance(stored, dict):
+            raise ConfigurationError(
+                f"'{file}' holds a {type(stored).__name__}. Expected a JSON "
+                'object of settings, such as {"steps": 500}.'
+            )
+        values.update(stored)
     names = {setting.name for setting in dataclasses.fields(Configuration)}
     values.update(
         {name: v for name, v in vars(options).items() if name in names}
@@ -211,6 +259,7 @@ def _distill(options):
             )
     if options.run is None:
         raise ConfigurationError("--run is needed: the folder of the run.")
+    load_keras()
     from keras_kd.distillation import distill
 
     distill(configuration, options.run, command=shown_command())
@@ -247,6 +296,7 @@ def _predict(options):
 
 
 def _export(options):
+    load_keras()
     from keras_kd.distillation import export_again
 
     name = options.quantize if options.format == "litert" else options.format
@@ -255,6 +305,7 @@ def _export(options):
 
 
 def _open_student(folder):
+    load_keras()
     from keras_kd.deployment import TrainedStudent
     from keras_kd.run_folder import RunFolder
 

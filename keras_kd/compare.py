@@ -11,6 +11,8 @@ import numpy as np
 from keras_kd import teaching
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
+from keras_kd.atomic_files import write_json
+from keras_kd.batch import LOGITS
 from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
@@ -72,11 +74,15 @@ class Comparison:
         self.callbacks = callbacks or (lambda arm, seed, folder: [])
         self.cache = Path(configuration.cache or run.folder / "cache")
         self.teacher_calls = 0
+        self.targets = None
+        self.teacher_validation_score = None
 
     # === Preparation ===
 
     def prepare(self):
         """Opens the teacher and the rows; nothing is trained yet."""
+        # A student that can't be built is to fail here, not in an hour.
+        self.build_student(vocabulary_size=8, num_outputs=2)
         keras.utils.set_random_seed(self.configuration.seeds[0])
         known = teaching.teacher_labels(
             self.configuration, self.run.teacher_folder
@@ -92,6 +98,7 @@ class Comparison:
             self.teacher.tokenizer,
             self.cache / "rows",
         )
+        self.run.hold_to("data", self.rows.fingerprint)
 
     def prepare_teacher(self):
         """Fine-tunes the teacher where it has to be, and examines it."""
@@ -109,27 +116,37 @@ class Comparison:
             self.teacher.labels = self.task.labels
             self.teacher.save(self.run.teacher_folder)
             self._train_teacher = False
+        name = self.configuration.teacher_runtime
+        fingerprint = {**self.teacher.fingerprint, "runtime": name}
+        self.run.hold_to("teacher", fingerprint)
+        self.targets = TeacherTargets(
+            self.cache / "targets" / short_hash(fingerprint), fingerprint
+        )
+        rows = self.rows.validation
+        self._label(rows)
         self.teacher_validation_score = teaching.examine(
             self.teacher,
             self.task,
-            self.rows.validation,
+            rows,
             self.configuration.teacher_floor,
+            self.targets.lookup(rows.keys())[LOGITS],
         )
 
     def label(self):
         """Asks the teacher for its targets, once; a second run asks nothing."""
-        name = self.configuration.teacher_runtime
-        fingerprint = {**self.teacher.fingerprint, "runtime": name}
-        self.targets = TeacherTargets(
-            self.cache / "targets" / short_hash(fingerprint), fingerprint
+        self._label(
+            Rows.join(
+                [self.rows.labelled, self.rows.unlabelled, self.rows.test]
+            )
         )
-        rows = Rows.join(
-            [self.rows.labelled, self.rows.unlabelled, self.rows.test]
-        )
+
+    def _label(self, rows):
         missing = len(self.targets.missing(rows))
         if missing:
             self.say(f"The teacher labels {missing} rows ...")
-            runtime = teaching.teacher_runtime(self.teacher, name, self.cache)
+            runtime = teaching.teacher_runtime(
+                self.teacher, self.configuration.teacher_runtime, self.cache
+            )
             with progress_bar("labelling", missing) as advance:
                 self.teacher_calls += self.targets.label(
                     runtime, rows, progress=advance
@@ -138,37 +155,47 @@ class Comparison:
     def what_the_runtime_moves(self):
         """Compares the targets' runtime with Keras on the validation rows."""
         name = self.configuration.teacher_runtime
-        if name == "keras":
+        if name == "keras" or self.targets is None:
             return None
-        rows = self.rows.validation
-        runtime = teaching.teacher_runtime(self.teacher, name, self.cache)
-        exact, moved = (
-            teaching.predict_with_progress(one, rows, f"checking {name}")
-            for one in (keras_runtime(self.teacher.model), runtime)
-        )
-        return {
-            "runtime": name,
-            "rows": len(rows),
-            "agreement": float(agreement(exact, moved)),
-            "mean_kl": float(mean_kl(exact, moved)),
-        }
+        path = self.targets.folder / "beside_keras.json"
+        if not path.exists():
+            rows = self.rows.validation
+            moved = self.targets.lookup(rows.keys())[LOGITS]
+            exact = teaching.predict_with_progress(
+                keras_runtime(self.teacher.model), rows, f"checking {name}"
+            )
+            result = {
+                "runtime": name,
+                "rows": len(rows),
+                "agreement": float(agreement(exact, moved)),
+                "mean_kl": float(mean_kl(exact, moved)),
+            }
+            write_json(path, result)
+        return read_json(path)
 
     # === Training ===
+
+    def build_student(self, vocabulary_size, num_outputs):
+        """A fresh student of the configuration's shape."""
+        configuration = self.configuration
+        return build_student(
+            configuration.student,
+            vocabulary_size,
+            num_outputs,
+            configuration.layers,
+            configuration.width,
+            configuration.embedding_dim,
+            configuration.dropout,
+            configuration.max_length,
+        )
 
     def train_arm(self, arm, seed):
         """Trains one student; returns the result of `train_unit`."""
         configuration = self.configuration
         folder = self.run.unit(f"{arm}-{seed}")
         keras.utils.set_random_seed(seed)
-        student = build_student(
-            configuration.student,
-            self.teacher.tokenizer.vocabulary_size,
-            self.task.num_outputs,
-            configuration.layers,
-            configuration.width,
-            configuration.embedding_dim,
-            configuration.dropout,
-            configuration.max_length,
+        student = self.build_student(
+            self.teacher.tokenizer.vocabulary_size, self.task.num_outputs
         )
         runtime = keras_runtime(student)
         rows, targets, losses = self.rows.labelled, None, []
@@ -217,7 +244,7 @@ class Comparison:
         """The logits of an arm on the test rows, predicted once."""
         if arm == "teacher":
             keys = self.rows.test.keys()
-            return self.targets.lookup(keys)["logits"]
+            return self.targets.lookup(keys)[LOGITS]
         path = self.run.unit(f"{arm}-{seed}") / "test_logits.npy"
         if not path.exists():
             logits = teaching.predict_with_progress(
@@ -239,14 +266,15 @@ class Comparison:
             f"{counts['train']} labelled, {counts['unlabelled']} unlabelled, "
             f"{counts['validation']} validation and {counts['test']} test rows"
         )
-        self.prepare_teacher()
-        self.say(
-            "The teacher scores "
-            f"{self.teacher_validation_score:.3f} on validation."
-        )
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]
-        self.label()
+        if self.configuration.arms != ["alone"]:
+            self.prepare_teacher()
+            self.say(
+                "The teacher scores "
+                f"{self.teacher_validation_score:.3f} on validation."
+            )
+            self.label()
         test_labels = self.rows.test.column("label")
         self.logits = {}
         if "teacher" in self.configuration.arms:

@@ -1,6 +1,9 @@
 """Everything that decides a run, in one flat, validated place."""
 
 import dataclasses
+import math
+import numbers
+import os
 import typing
 from dataclasses import dataclass
 from dataclasses import field
@@ -133,6 +136,8 @@ class Configuration:
     )  # fmt: skip
 
     def __post_init__(self):
+        for setting in dataclasses.fields(self):
+            _check_type(self, setting)
         for name, choices in (
             ("student", STUDENTS),
             ("teacher_runtime", TEACHER_RUNTIMES),
@@ -143,8 +148,8 @@ class Configuration:
             for value in getattr(self, name):
                 if value not in choices:
                     _refuse(name, value, f"some of {list(choices)}")
-        if not self.temperature > 0:
-            _refuse("temperature", self.temperature, "above 0")
+        if not 0 < self.temperature < math.inf:
+            _refuse("temperature", self.temperature, "above 0 and finite")
         if not 0 <= self.alpha <= 1:
             _refuse("alpha", self.alpha, "from 0 to 1")
         if not 0 <= self.dropout < 1:
@@ -152,14 +157,22 @@ class Configuration:
         for name in (
             "layers", "width", "embedding_dim", "batch_size", "learning_rate",
             "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
-            "teacher_learning_rate",
+            "teacher_learning_rate", "labelled_rows", "validation_rows",
+            "test_rows",
         ):  # fmt: skip
-            if not getattr(self, name) > 0:
-                _refuse(name, getattr(self, name), "above 0")
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                _refuse(name, value, "above 0 and finite")
+        if self.teacher_floor is not None and not 0 <= self.teacher_floor <= 1:
+            _refuse("teacher_floor", self.teacher_floor, "from 0 to 1")
         if self.max_length < 8:
             _refuse("max_length", self.max_length, "8 or more")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            _refuse("seeds", self.seeds, "one or more different numbers")
+        for name in ("seeds", "arms"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                _refuse(name, values, "one or more, all different")
+        if min(self.seeds) < 0:
+            _refuse("seeds", self.seeds, "0 or more")
 
     @classmethod
     def from_dict(cls, values):
@@ -195,6 +208,26 @@ def setting_type(setting):
     if typing.get_origin(kind) is list:
         return arguments[0], True
     return kind, False
+
+
+def _check_type(configuration, setting):
+    """Refuses a value of another type, as a JSON file may have it."""
+    value = getattr(configuration, setting.name)
+    if value is None and setting.default is None:
+        return
+    kind, several = setting_type(setting)
+    allowed = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
+    if kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+        setattr(configuration, setting.name, value)
+    values = value if several and isinstance(value, list) else [value]
+    if several is not isinstance(value, list) or not all(
+        isinstance(one, allowed)
+        and (kind is bool or not isinstance(one, bool))
+        for one in values
+    ):
+        name = f"a list of {kind.__name__}" if several else kind.__name__
+        _refuse(setting.name, value, name)
 
 
 def _choices(name):

@@ -27,6 +27,7 @@ class PreparedRows:
         validation: Rows that checkpoints are chosen on.
         test: Rows that the comparison is judged on.
         counts: Rows of each part, empty texts and overlaps, for the report.
+        fingerprint: A hash of each source as it was read.
     """
 
     labelled: Rows
@@ -34,6 +35,7 @@ class PreparedRows:
     validation: Rows
     test: Rows
     counts: dict
+    fingerprint: dict
 
 
 def find_labels(configuration, teacher_labels):
@@ -69,11 +71,16 @@ def prepare_rows(configuration, task, tokenizer, folder):
         DataError: A source that can't be read, an unknown label, or a split
             that leaves a part without rows or with a single class.
     """
-    rows, empty = {}, {}
+    rows, empty, fingerprint = {}, {}, {}
     for part in ("train", "validation", "test", "unlabelled"):
         if getattr(configuration, part) is not None:
             rows[part] = _rows_of(configuration, part, task, tokenizer, folder)
             empty[part] = rows[part].parts[0].notes["empty_texts"]
+            fingerprint[part] = rows[part].parts[0].folder.name
+    without_label = {}
+    for part in ("validation", "test"):
+        if part in rows:
+            rows[part], without_label[part] = _labelled(rows[part], part)
     train = rows["train"]
     has_label = train.column("label_weight") > 0
     rest = train.select(has_label)
@@ -104,6 +111,7 @@ def prepare_rows(configuration, task, tokenizer, folder):
         "test": len(prepared["test"]),
         "empty_texts": empty,
         "unlabelled_rows_left_out_because_held_out": int(seen.sum()),
+        "rows_left_out_because_they_have_no_label": without_label,
         "overlaps": {
             f"train and {part}": overlap(prepared["labelled"], prepared[part])
             for part in ("validation", "test")
@@ -117,6 +125,7 @@ def prepare_rows(configuration, task, tokenizer, folder):
         prepared["validation"],
         prepared["test"],
         counts,
+        fingerprint,
     )
 
 
@@ -206,6 +215,18 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         fingerprint,
         notes=lambda: {"empty_texts": empty[0]},
     )
+
+
+def _labelled(rows, part):
+    """The rows that can be scored, and how many can't be."""
+    has_label = rows.column("label_weight") > 0
+    if not has_label.any():
+        raise DataError(
+            f"None of the {len(rows)} {part} rows has a label, the first being "
+            f"{rows.text('example_id', 0)}. Labels are needed to score. Give "
+            "rows with labels, or leave this part to --train."
+        )
+    return rows.select(has_label), int((~has_label).sum())
 
 
 def _check_classes(rows, part, task):

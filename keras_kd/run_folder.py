@@ -8,6 +8,7 @@ from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 
 CONFIGURATION_FILE = "config.json"
+INPUTS_FILE = "inputs.json"
 UNITS_FOLDER = "units"
 # May differ between two starts of one run: they only add units.
 GROWING = ("seeds", "arms", "export")
@@ -19,6 +20,7 @@ class RunFolder:
     | file | holds |
     |---|---|
     | `config.json` | the resolved configuration |
+    | `inputs.json` | hashes of the data and of the teacher |
     | `teacher/` | the fine-tuned teacher, if it was trained here |
     | `units/<arm>-<seed>/` | each finished or interrupted training |
     | `cache/` | tokenised rows and teacher targets |
@@ -63,6 +65,10 @@ class RunFolder:
                     f"now): {different or 'the same settings'}. Give another "
                     "--run folder, or delete this one."
                 )
+        elif run.folder.is_file():
+            raise ConfigurationError(
+                f"'{folder}' is a file. Give another --run folder."
+            )
         elif run.folder.exists() and any(run.folder.iterdir()):
             raise ConfigurationError(
                 f"'{folder}' has files in it, and is not a run. Give another "
@@ -92,6 +98,35 @@ class RunFolder:
         return Configuration.from_dict(
             read_json(self.folder / CONFIGURATION_FILE)
         )
+
+    def hold_to(self, name, fingerprint):
+        """Refuses other data, or another teacher, than a run began with.
+
+        The configuration holds paths; what stands there may have changed
+        since the first units were trained on it.
+
+        Args:
+            name: What it is: `"data"` or `"teacher"`.
+            fingerprint: Dictionary of JSON values: what it is made of.
+
+        Raises:
+            ConfigurationError: It has changed, and units were trained.
+        """
+        file = self.folder / INPUTS_FILE
+        inputs = read_json(file) if file.exists() else {}
+        stored = inputs.get(name, fingerprint)
+        different = {
+            key: (stored.get(key), value)
+            for key, value in fingerprint.items()
+            if stored.get(key) != value
+        }
+        if different and (self.folder / UNITS_FOLDER).exists():
+            raise ConfigurationError(
+                f"The {name} of the run in '{self.folder}' has changed since "
+                f"it was trained. Received (stored, now): {different}. Put it "
+                "back, or give another --run folder."
+            )
+        write_json(file, {**inputs, name: fingerprint})
 
     def unit(self, name):
         """The folder of one (arm, seed)."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_kd.atomic_files import read_json
 from keras_kd.batch import LOGITS
+from keras_kd.batch import named_outputs
 from keras_kd.data.pipeline import training_batches
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.significance import label_order_check
@@ -103,10 +104,19 @@ def open_teacher(configuration, task, folder):
         `(teacher, whether it has to be fine-tuned)`.
 
     Raises:
-        TeacherRefused: The teacher has no head, and is not to be trained.
+        TeacherRefused: The teacher has no head and is not to be trained, has
+            another number of outputs than classes, or reads less than
+            `max_length` tokens.
     """
     if is_saved_teacher(folder):
         return Teacher.open(folder), False
+    teacher, to_train = _open_given_teacher(configuration, task)
+    check_outputs(teacher, task)
+    check_length(teacher, configuration.max_length)
+    return teacher, to_train
+
+
+def _open_given_teacher(configuration, task):
     wanted = configuration.fine_tune_teacher
     try:
         teacher = Teacher.open(
@@ -129,7 +139,36 @@ def open_teacher(configuration, task, folder):
     return teacher, wanted or not has_head
 
 
-def examine(teacher, task, rows, floor=None):
+def check_outputs(teacher, task):
+    """Refuses a teacher whose outputs are not one logit a class."""
+    outputs = named_outputs(teacher.model.output)
+    if LOGITS not in outputs:
+        raise TeacherRefused(
+            f"The teacher gives {sorted(outputs)}. Expected '{LOGITS}', one "
+            "for each class. Give the model a single output, or name it so."
+        )
+    width = outputs[LOGITS].shape[-1]
+    if width != task.num_outputs:
+        raise TeacherRefused(
+            f"The teacher gives {width} logits, the task has "
+            f"{task.num_outputs} classes: {task.labels}. Give the names of all "
+            "that the teacher knows with `labels`, in its order, or fine-tune "
+            "a teacher for these classes."
+        )
+
+
+def check_length(teacher, max_length):
+    """Refuses rows that are longer than a teacher's position table."""
+    for layer in teacher.model.layers:
+        positions = getattr(layer, "sequence_length", None)
+        if isinstance(positions, int) and max_length > positions:
+            raise TeacherRefused(
+                f"The teacher reads {positions} tokens at the most. Received: "
+                f"max_length={max_length}. Give {positions} or less."
+            )
+
+
+def examine(teacher, task, rows, floor=None, logits=None):
     """Scores a teacher on the validation rows, and refuses a useless one.
 
     Args:
@@ -138,6 +177,8 @@ def examine(teacher, task, rows, floor=None):
         rows: Validation `Rows`.
         floor: The least score; by default that of always giving the most
             frequent class.
+        logits: The teacher's logits of the rows, where they are known; by
+            default it is run on them.
 
     Returns:
         The teacher's score.
@@ -147,16 +188,11 @@ def examine(teacher, task, rows, floor=None):
             instead of logits, a score that is not above the floor, or an order
             of the labels of which a permutation scores significantly better.
     """
-    outputs = teacher.model.output.shape[-1]
-    if outputs != task.num_outputs:
-        raise TeacherRefused(
-            f"The teacher gives {outputs} logits, the task has "
-            f"{task.num_outputs} classes: {task.labels}. Fine-tune a teacher "
-            "for these classes."
+    check_outputs(teacher, task)
+    if logits is None:
+        logits = predict_with_progress(
+            keras_runtime(teacher.model), rows, "examining the teacher"
         )
-    logits = predict_with_progress(
-        keras_runtime(teacher.model), rows, "examining the teacher"
-    )
     labels = rows.column("label")
     if (logits >= 0).all() and np.allclose(logits.sum(-1), 1, atol=1e-3):
         raise TeacherRefused(

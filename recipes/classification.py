@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_kd.cli import add_settings
 from keras_kd.cli import guarded
+from keras_kd.cli import load_keras
 from keras_kd.cli import resolve_settings
 from keras_kd.cli import shown_command
 from keras_kd.data.errors import DataError
@@ -49,6 +50,7 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
     def run(options):
         fill_sources(options, tfds_name, files, unlabelled)
 
+        load_keras()
         from keras_kd.distillation import distill
 
         distill(resolve_settings(options), options.run, shown_command())

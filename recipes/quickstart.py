@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keras_kd.cli import add_settings
 from keras_kd.cli import guarded
+from keras_kd.cli import load_keras
 from keras_kd.cli import resolve_settings
 from keras_kd.cli import shown_command
 
@@ -67,6 +68,7 @@ def main(arguments=None):
 
 
 def run(options):
+    load_keras()
     from keras_kd.deployment import TrainedStudent
     from keras_kd.distillation import distill
     from keras_kd.run_folder import RunFolder

@@ -15,4 +15,76 @@ def fixed_seed():
     """Fixes the seeds, and drops the graphs of the test before."""
     keras.utils.set_random_seed(0)
     yield
-    keras.backend.clear_session()
+    # Collecting garbage after each test takes longer than most of the tests.
+    keras.backend.clear_session(free_memory=False)
+
+
+@pytest.fixture
+def word_tokenizer():
+    """A tokenizer of whole words: [PAD] [UNK] [CLS] [SEP], then w4, w5, ..."""
+    import tokenizers
+
+    from keras_kd.data.tokenization import Tokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words += [f"w{number}" for number in range(4, 30)]
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel(
+            {word: index for index, word in enumerate(words)},
+            unk_token="[UNK]",
+        )
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return Tokenizer(backend)
+
+
+@pytest.fixture
+def small_rows(tmp_path):
+    """Makes rows of given token ids, with ids `row-0`, `row-1`, ..."""
+    from keras_kd.data.rows import target_key
+    from keras_kd.data.rows import write_rows
+
+    def make(token_ids, labels=None, weights=None, name="rows", **columns):
+        return write_rows(
+            tmp_path / name,
+            (
+                {
+                    "example_id": f"row-{index}",
+                    "target_key": target_key(ids),
+                    "token_ids": ids,
+                    "label": 0 if labels is None else int(labels[index]),
+                    "label_weight": 1.0 if weights is None else weights[index],
+                    **{key: column[index] for key, column in columns.items()},
+                }
+                for index, ids in enumerate(token_ids)
+            ),
+            {"of": "a test"},
+        )
+
+    return make
+
+
+@pytest.fixture
+def bag_classifier():
+    """Makes a classifier that adds up the embeddings of the real tokens."""
+    from keras import layers
+    from keras import ops
+
+    def make(outputs=3, inputs=("token_ids", "padding_mask"), name="bag"):
+        tensors = {
+            key: keras.Input((None,), dtype="int32", name=key) for key in inputs
+        }
+        x = layers.Embedding(30, 4, "normal", name="token_embedding")(
+            tensors["token_ids"]
+        )
+        mask = ops.cast(tensors["padding_mask"], "float32")
+        x = ops.sum(x * ops.expand_dims(mask, -1), axis=1)
+        logits = layers.Dense(outputs, name="logits")(x)
+        return keras.Model(tensors, logits, name=name)
+
+    return make

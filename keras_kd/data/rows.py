@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 
 from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import write_json
+from keras_kd.data.column_files import MANIFEST
+from keras_kd.data.column_files import ColumnFiles
 from keras_kd.data.errors import DataError
 
-MANIFEST = "manifest.json"
 KEY_BYTES = 16
 
 
@@ -78,14 +78,15 @@ class Rows:
     def column(self, name, positions=slice(None)):
         """The values of a column with one number a row."""
         owners, local = self._located(positions)
-        result = None
-        for owner in np.unique(owners):
-            values = self.parts[owner].fixed(name)
-            if result is None:
-                shape = (len(owners), *values.shape[1:])
-                result = np.empty(shape, values.dtype)
+        columns = {o: self.parts[o].fixed(name) for o in np.unique(owners)}
+        if not columns:
+            return np.empty(0)
+        shape = next(iter(columns.values())).shape[1:]
+        dtype = np.result_type(*(c.dtype for c in columns.values()))
+        result = np.empty((len(owners), *shape), dtype)
+        for owner, values in columns.items():
             result[owners == owner] = values[local[owners == owner]]
-        return np.empty(0) if result is None else result
+        return result
 
     def row(self, name, position):
         """The list (as an array) of one row in a ragged column."""
@@ -124,49 +125,6 @@ class Rows:
         return as_keys(self.column("target_key", positions))
 
 
-class ColumnFiles:
-    """The memory-mapped files of one folder that `write_rows` made."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        manifest = json.loads((self.folder / MANIFEST).read_text("utf-8"))
-        self.count = manifest["rows"]
-        self.specs = manifest["columns"]
-        self.fingerprint = manifest["fingerprint"]
-        self.notes = manifest["notes"]
-        self._maps = {}
-
-    def __len__(self):
-        return self.count
-
-    def _map(self, file, dtype, shape):
-        if file not in self._maps:
-            size = int(np.prod([d for d in shape if d != -1]))
-            self._maps[file] = (
-                np.memmap(self.folder / file, dtype, "r").reshape(shape)
-                if size and (self.folder / file).stat().st_size
-                else np.empty([max(d, 0) for d in shape], dtype)
-            )
-        return self._maps[file]
-
-    def fixed(self, name):
-        spec = self.specs[name]
-        return self._map(
-            f"{name}.bin", spec["dtype"], (self.count, *spec["shape"])
-        )
-
-    def _offsets(self, name):
-        return self._map(f"{name}.offsets.bin", "int64", (self.count + 1,))
-
-    def ragged(self, name, number):
-        offsets = self._offsets(name)
-        values = self._map(f"{name}.bin", self.specs[name]["dtype"], (-1,))
-        return values[offsets[number] : offsets[number + 1]]
-
-    def lengths(self, name):
-        return np.diff(self._offsets(name))
-
-
 def write_rows(folder, rows, fingerprint, notes=None):
     """Writes rows into a folder of columns, streaming.
 
@@ -183,9 +141,10 @@ def write_rows(folder, rows, fingerprint, notes=None):
         The opened `Rows`.
 
     Raises:
-        DataError: No rows.
+        DataError: No rows, or rows with different columns.
+        FileExistsError: The folder holds something else than rows.
     """
-    with folder_aside(folder) as temporary:
+    with folder_aside(folder, marker=MANIFEST) as temporary:
         writers, count = {}, 0
         try:
             for row in rows:
@@ -194,6 +153,12 @@ def write_rows(folder, rows, fingerprint, notes=None):
                         name: _ColumnWriter(temporary, name, value)
                         for name, value in row.items()
                     }
+                if row.keys() != writers.keys():
+                    raise DataError(
+                        f"Row {count} has the columns {sorted(row)}, the rows "
+                        f"before it have {sorted(writers)}. Give every row "
+                        "the same columns."
+                    )
                 for name, value in row.items():
                     writers[name].append(value)
                 count += 1
@@ -245,6 +210,7 @@ def open_or_write_rows(folder, make_rows, fingerprint, notes=None):
         fingerprint: Dictionary; other rows than these are made anew.
         notes: As in `write_rows`.
     """
+    fingerprint = json.loads(json.dumps(fingerprint))
     try:
         rows = Rows.open(folder)
     except FileNotFoundError:
@@ -258,6 +224,7 @@ class _ColumnWriter:
     """Appends one column to its file, and to that of its offsets."""
 
     def __init__(self, folder, name, first):
+        self.name = name
         self.file = open(folder / f"{name}.bin", "wb", buffering=1 << 20)
         self.offsets = None
         self.end = 0
@@ -272,18 +239,36 @@ class _ColumnWriter:
             shape = [len(first)]
             self.spec = {"kind": "fixed", "dtype": "uint8", "shape": shape}
         else:
-            dtype = "float32" if isinstance(first, float) else "int32"
+            number = isinstance(first, (float, np.floating))
+            dtype = "float32" if number else "int32"
             self.spec = {"kind": "fixed", "dtype": dtype, "shape": []}
 
     def append(self, value):
+        data = self._bytes(value)
+        self.file.write(data)
+        if self.offsets is not None:
+            self.end += len(data) // np.dtype(self.spec["dtype"]).itemsize
+            self.offsets.write(np.int64(self.end).tobytes())
+
+    def _bytes(self, value):
+        """The bytes of a value that is like the column's first one."""
+        dtype, shape = self.spec["dtype"], self.spec.get("shape")
         if isinstance(value, str):
             value = value.encode("utf-8")
-        if not isinstance(value, bytes):
-            value = np.asarray(value, self.spec["dtype"]).tobytes()
-        self.file.write(value)
-        if self.offsets is not None:
-            self.end += len(value) // np.dtype(self.spec["dtype"]).itemsize
-            self.offsets.write(np.int64(self.end).tobytes())
+        if isinstance(value, bytes):
+            if dtype == "uint8" and shape in (None, [len(value)]):
+                return value
+        elif dtype != "uint8":
+            array = np.asarray(value)
+            # NumPy would cut 0.5 down to 0, and make None a NaN.
+            kinds = "iubf" if dtype == "float32" else "iub"
+            fits = array.dtype.kind in kinds or not array.size
+            if fits and array.ndim == (1 if shape is None else 0):
+                return np.asarray(value, dtype).tobytes()
+        raise DataError(
+            f"Column '{self.name}' holds {self.spec} since its first row. "
+            f"Received: {value!r:.80}. Give every row a value of one kind."
+        )
 
     def close(self):
         self.file.close()

@@ -177,7 +177,11 @@ def _convert_with_transformers(path):
         fast = transformers.AutoTokenizer.from_pretrained(
             path, local_files_only=True
         )
-        return fast.backend_tokenizer
+        # Where there is no vocabulary, transformers makes a tokenizer that
+        # knows its special tokens alone: every word would be [UNK].
+        if set(fast.get_vocab()) - set(fast.all_special_tokens):
+            return fast.backend_tokenizer
+        reason = "transformers finds no vocabulary in it"
     except ImportError as error:
         reason = f"transformers is needed to convert it ({error})"
     except Exception as error:  # transformers raises all kinds of them.

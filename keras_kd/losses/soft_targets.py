@@ -80,10 +80,10 @@ class SoftTargets(DistillationLoss):
         name=None,
     ):
         super().__init__(weight=weight, name=name)
-        if not callable(temperature) and not temperature > 0:
+        if not callable(temperature) and not 0 < temperature < float("inf"):
             raise ValueError(
-                "`temperature` must be above 0 (1 leaves the distribution as "
-                f"it is). Received: {temperature}"
+                "`temperature` must be above 0 and finite (1 leaves the "
+                f"distribution as it is). Received: {temperature}"
             )
         self.temperature = temperature
         self.scale_by_temperature_squared = scale_by_temperature_squared

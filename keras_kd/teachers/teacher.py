@@ -77,8 +77,13 @@ class Teacher:
         return cls(model, tokenizer, labels)
 
     def save(self, folder):
-        """Writes model, tokenizer and labels, aside and renamed."""
-        with folder_aside(folder) as temporary:
+        """Writes model, tokenizer and labels, aside and renamed.
+
+        Raises:
+            FileExistsError: The folder holds something else than a teacher
+                that was saved, such as a checkpoint of Hugging Face.
+        """
+        with folder_aside(folder, marker=SETTINGS_FILE) as temporary:
             self.model.save(temporary / MODEL_FILE)
             self.tokenizer.save(temporary)
             write_json(temporary / SETTINGS_FILE, {"labels": self.labels})

@@ -1,0 +1,144 @@
+"""Settings out of their range are refused by name, before any work."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+
+from keras_kd.configuration import Configuration
+from keras_kd.configuration import ConfigurationError
+from keras_kd.configuration import setting_type
+
+FIELDS = dataclasses.fields(Configuration)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("temperature", 0, "above 0"),
+        ("temperature", -1.0, "above 0"),
+        ("temperature", math.nan, "above 0"),
+        ("temperature", math.inf, "finite"),
+        ("alpha", -0.1, "from 0 to 1"),
+        ("alpha", 1.5, "from 0 to 1"),
+        ("alpha", math.nan, "from 0 to 1"),
+        ("dropout", -0.1, "below 1"),
+        ("dropout", 1.0, "below 1"),
+        ("steps", 0, "above 0"),
+        ("layers", 0, "above 0"),
+        ("width", -4, "above 0"),
+        ("embedding_dim", 0, "above 0"),
+        ("batch_size", 0, "above 0"),
+        ("evaluate_every", 0, "above 0"),
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", math.inf, "finite"),
+        ("teacher_batch_size", 0, "above 0"),
+        ("teacher_epochs", -1.0, "above 0"),
+        ("teacher_learning_rate", math.nan, "above 0"),
+        ("teacher_floor", math.nan, "from 0 to 1"),
+        ("labelled_rows", 0, "above 0"),
+        ("validation_rows", -3, "above 0"),
+        ("test_rows", 0, "above 0"),
+        ("max_length", 7, "8 or more"),
+        ("seeds", [], "one or more, all different"),
+        ("seeds", [1, 1], "different"),
+        ("seeds", [-1], "0 or more"),
+        ("student", "lstm", "'bigru', 'transformer'"),
+        ("teacher_runtime", "onnx", "'litert-int8'"),
+        ("arms", [], "one or more"),
+    ],
+)
+def test_refusal_names_setting_value_and_range(name, value, allowed):
+    with pytest.raises(ConfigurationError) as error:
+        Configuration(**{name: value})
+    message = str(error.value)
+    assert message.startswith(f"`{name}` must be ")
+    assert f"Received: {value!r}." in message
+    assert allowed in message
+
+
+def test_refusal_names_the_one_of_several_values():
+    with pytest.raises(ConfigurationError) as error:
+        Configuration(arms=["alone", "nobody"])
+    assert "['teacher', 'alone', 'distilled', 'control']" in str(error.value)
+    assert "Received: 'nobody'." in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("steps", "100", "int"),
+        ("steps", 1.5, "int"),
+        ("steps", True, "int"),
+        ("temperature", "warm", "float"),
+        ("text", 3, "str"),
+        ("seeds", 0, "a list of int"),
+        ("seeds", ["0"], "a list of int"),
+        ("labels", "good", "a list of str"),
+        ("fine_tune_teacher", "no", "bool"),
+        ("student", None, "str"),
+    ],
+)
+def test_values_of_another_type_are_refused(name, value, kind):
+    # As a JSON file may have them; argparse makes none of these.
+    with pytest.raises(ConfigurationError) as error:
+        Configuration.from_dict({name: value})
+    assert str(error.value) == (
+        f"`{name}` must be {kind}. Received: {value!r}."
+    )
+
+
+def test_paths_are_kept_as_strings():
+    configuration = Configuration(train=Path("rows") / "train.csv")
+    assert configuration.train == str(Path("rows") / "train.csv")
+
+
+def test_whole_numbers_are_fine_where_fractions_are():
+    assert Configuration.from_dict({"temperature": 3}).temperature == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "close"),
+    [
+        ("temprature", "temperature"),
+        ("batchsize", "batch_size"),
+        ("teacher-floor", "teacher_floor"),
+    ],
+)
+def test_unknown_key_names_the_near_match(key, close):
+    with pytest.raises(ConfigurationError) as error:
+        Configuration.from_dict({key: 1, "steps": 3})
+    assert f"Unknown settings: ['{key}']." in str(error.value)
+    assert f"Did you mean '{close}'?" in str(error.value)
+
+
+def test_unknown_key_like_no_other_lists_what_there_is():
+    with pytest.raises(ConfigurationError) as error:
+        Configuration.from_dict({"zzz": 1})
+    assert "Did you mean" not in str(error.value)
+    for field in FIELDS:
+        assert f"'{field.name}'" in str(error.value)
+
+
+def test_dictionary_round_trip_holds_every_setting():
+    settings = {"train": "a.csv", "seeds": [3, 4], "teacher_floor": 0.5}
+    configuration = Configuration.from_dict(settings)
+    stored = configuration.to_dict()
+    assert set(stored) == {field.name for field in FIELDS}
+    assert {name: stored[name] for name in settings} == settings
+    assert Configuration.from_dict(stored) == configuration
+
+
+def test_default_lists_are_not_shared():
+    Configuration().seeds.append(7)
+    assert Configuration().seeds == [0]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_setting_has_help_and_a_known_type(field):
+    assert len(field.metadata["help"]) > 10
+    kind, several = setting_type(field)
+    assert kind in (str, int, float, bool)
+    lists = ("labels", "seeds", "arms", "export")
+    assert several == (field.name in lists)
