@@ -25,7 +25,9 @@ def write_aside(path):
     Example:
 
     >>> with write_aside("run/labels.txt") as temporary:
-    ...     temporary.write_text("negative\\npositive\\n")
+    ...     _ = temporary.write_text("negative\\npositive\\n")
+    >>> Path("run/labels.txt").read_text().split()
+    ['negative', 'positive']
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

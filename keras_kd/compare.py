@@ -30,6 +30,7 @@ from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
 from keras_kd.training import STUDENT_FILE
 from keras_kd.training import adamw
@@ -369,28 +370,6 @@ class Comparison:
                 for arm in students
             }
         return judgement
-
-
-class ShuffledTargets:
-    """Teacher targets of other rows: a control that must not help.
-
-    Args:
-        targets: `TeacherTargets`.
-        rows: The rows whose targets are exchanged.
-        seed: Seed of the exchange.
-    """
-
-    def __init__(self, targets, rows, seed):
-        self._targets = targets
-        keys = np.unique(rows.keys())
-        self._keys = keys
-        self._other = np.random.default_rng(seed).permutation(keys)
-
-    def lookup(self, keys):
-        """The targets of the rows that these were exchanged with."""
-        return self._targets.lookup(
-            self._other[np.searchsorted(self._keys, keys)]
-        )
 
 
 def short_hash(value):

@@ -19,6 +19,7 @@ from keras_kd.data.tokenization import Tokenizer
 from keras_kd.evaluation.scores import classification_scores
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
+from keras_kd.preparation import find_labelled
 from keras_kd.progress import progress_bar
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.training import STUDENT_FILE
@@ -126,25 +127,27 @@ class TrainedStudent:
             file: A `.tflite` of this student, to score that instead.
 
         Returns:
-            Dictionary of `classification_scores`, and the rows.
+            Dictionary of `classification_scores`, and the rows: those that
+            have a label.
+
+        Raises:
+            DataError: An unknown label, or no label at all.
         """
         rows = write_rows(
             folder,
             self.task.featurize(examples, self.tokenizer, self.max_length),
             {},
         )
+        rows = rows.select(find_labelled(rows, "given"))
         runtime = keras_runtime(self.model)
         if file is not None:
             runtime = self._file_runtime(file)
         with progress_bar("scoring", len(rows)) as advance:
             logits = predict_rows(runtime, rows, progress=advance)
-        labelled = rows.column("label_weight") > 0
         return {
-            "rows": int(labelled.sum()),
+            "rows": len(rows),
             **classification_scores(
-                logits[labelled],
-                rows.column("label")[labelled],
-                self.task.labels,
+                logits, rows.column("label"), self.task.labels
             ),
         }
 

@@ -11,6 +11,8 @@ from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
+from keras_kd.teachers.cache import file_hash
+from keras_kd.training import STUDENT_FILE
 
 
 def distill(configuration, folder, command="", say=print):
@@ -42,12 +44,15 @@ def distill(configuration, folder, command="", say=print):
     result["machine"] = machine_description()
     result["exports"] = []
     if "distilled" in configuration.arms:
+        before = _student_hash(run)
         student = TrainedStudent.keep(comparison)
-        say("Writing and verifying the SavedModel and the .tflite ...")
-        result["exports"] = [
-            student.export_saved_model(),
-            *(student.export_litert(name) for name in configuration.export),
-        ]
+        done = _earlier_exports(run) if _student_hash(run) == before else {}
+        formats = ["saved_model", *configuration.export]
+        missing = [name for name in formats if name not in done]
+        if missing:
+            say("Writing and verifying the SavedModel and the .tflite ...")
+        done.update({name: _export(student, name) for name in missing})
+        result["exports"] = list(done.values())
     write_report(run.folder, result)
     say("\n" + console_table(result))
     say(f"\nRun folder: {run.folder}\nReport:     {run.folder / 'report.md'}")
@@ -67,12 +72,7 @@ def export_again(folder, formats):
     """
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
-    reports = [
-        student.export_saved_model()
-        if name == "saved_model"
-        else student.export_litert(name)
-        for name in formats
-    ]
+    reports = [_export(student, name) for name in formats]
     result = read_json(run.folder / METRICS)
     files = {report["file"] for report in reports}
     result["exports"] = [
@@ -81,6 +81,29 @@ def export_again(folder, formats):
     ]
     write_report(run.folder, result)
     return reports
+
+
+def _export(student, name):
+    if name == "saved_model":
+        return student.export_saved_model()
+    return student.export_litert(name)
+
+
+def _student_hash(run):
+    """The hash of the student that stands in the run folder, if one does."""
+    file = run.folder / STUDENT_FILE
+    return file_hash(file) if file.exists() else None
+
+
+def _earlier_exports(run):
+    """The reports of the run's exported files by format, if they are there."""
+    if not (run.folder / METRICS).exists():
+        return {}
+    return {
+        report.get("quantization", "saved_model"): report
+        for report in read_json(run.folder / METRICS)["exports"]
+        if (run.folder / report["file"]).exists()
+    }
 
 
 def tensorboard(arm, seed, folder):

@@ -182,7 +182,7 @@ class Distiller(keras.Model):
         total = ops.zeros(())
         if self._hard_label_loss is not None and batch.LABELS in targets:
             values = per_example(
-                self._hard_label_loss, targets[batch.LABELS], y_pred
+                self._hard_label_loss, labels_of(targets), y_pred
             )
             weights = label_weights(targets, sample_weight)
             value = weighted_mean(values, weights)
@@ -215,7 +215,7 @@ class Distiller(keras.Model):
             }
         return super().compute_metrics(
             x,
-            targets[batch.LABELS],
+            labels_of(targets),
             y_pred,
             label_weights(targets, batch.row_weights(sample_weight)),
         )
@@ -287,6 +287,21 @@ class Distiller(keras.Model):
                 config[key], custom_objects=custom_objects
             )
         return cls(**config)
+
+
+def labels_of(targets):
+    """The labels, with 0 on rows that have none.
+
+    Such a row may hold any value, and not all are harmless at weight 0: a
+    class of -1 stops a cross-entropy, and NaN times 0 is NaN.
+    """
+    labels = targets[batch.LABELS]
+    weight = targets.get(batch.LABEL_WEIGHT)
+    if weight is None:
+        return labels
+    labels = ops.convert_to_tensor(labels)
+    weight = ops.reshape(weight, (-1, *[1] * (len(labels.shape) - 1)))
+    return ops.where(weight > 0, labels, ops.zeros_like(labels))
 
 
 def label_weights(targets, sample_weight):

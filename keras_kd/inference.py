@@ -1,5 +1,7 @@
 """Running a model, in any runtime, over all rows of a data set."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -17,21 +19,35 @@ def keras_runtime(model):
         return batch.named_outputs(model(inputs, training=False))
 
     if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # One graph for all lengths. `Model.predict` would have XLA compile
-        # anew for each of them.
-        spec = {name: tf.TensorSpec([None, None], "int32") for name in names}
-        call = tf.function(call, input_signature=[spec])
+        call = _one_graph(call, names)
 
     def predict(features):
-        outputs = call({name: features[name] for name in names})
+        outputs = call(
+            {
+                name: keras.ops.convert_to_tensor(features[name], "int32")
+                for name in names
+            }
+        )
         return {
             name: keras.ops.convert_to_numpy(values)
             for name, values in outputs.items()
         }
 
     return names, predict
+
+
+def _one_graph(call, names):
+    """The same function as one graph for all lengths, made when it is used.
+
+    `Model.predict` would have XLA compile anew for each length. A graph taken
+    out of its `tf.function` warns no one that other models have theirs.
+    """
+    import tensorflow as tf
+
+    spec = {name: tf.TensorSpec([None, None], "int32") for name in names}
+    function = tf.function(call, input_signature=[spec])
+    graph = functools.cache(function.get_concrete_function)
+    return lambda features: graph()(features)
 
 
 def predict_batches(runtime, rows, positions=None, tokens_per_batch=8192):

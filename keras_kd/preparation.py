@@ -80,7 +80,9 @@ def prepare_rows(configuration, task, tokenizer, folder):
     without_label = {}
     for part in ("validation", "test"):
         if part in rows:
-            rows[part], without_label[part] = _labelled(rows[part], part)
+            has_label = find_labelled(rows[part], part)
+            without_label[part] = int((~has_label).sum())
+            rows[part] = rows[part].select(has_label)
     train = rows["train"]
     has_label = train.column("label_weight") > 0
     rest = train.select(has_label)
@@ -217,16 +219,20 @@ def _rows_of(configuration, part, task, tokenizer, folder):
     )
 
 
-def _labelled(rows, part):
-    """The rows that can be scored, and how many can't be."""
+def find_labelled(rows, part):
+    """Says of each row whether it can be scored: a boolean array.
+
+    Raises:
+        DataError: No row can.
+    """
     has_label = rows.column("label_weight") > 0
     if not has_label.any():
         raise DataError(
             f"None of the {len(rows)} {part} rows has a label, the first being "
-            f"{rows.text('example_id', 0)}. Labels are needed to score. Give "
-            "rows with labels, or leave this part to --train."
+            f"{rows.text('example_id', 0)}. Labels are needed to score: give "
+            "rows that have them, and check the label column."
         )
-    return rows.select(has_label), int((~has_label).sum())
+    return has_label
 
 
 def _check_classes(rows, part, task):

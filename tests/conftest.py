@@ -88,3 +88,41 @@ def bag_classifier():
         return keras.Model(tensors, logits, name=name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory):
+    """A finished run in miniature, from files to a report. Don't change it."""
+    import types
+
+    from keras_kd.configuration import Configuration
+    from keras_kd.distillation import distill
+    from keras_kd.run_folder import RunFolder
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("miniature")
+    configuration = Configuration(
+        **tiny.write_data(folder / "data", train=12, test=80),
+        teacher=tiny.write_teacher(folder / "teacher"),
+        max_length=tiny.LENGTH,
+        width=4,
+        embedding_dim=4,
+        dropout=0.0,
+        batch_size=16,
+        learning_rate=0.03,
+        steps=50,
+        evaluate_every=20,
+        export=["float32"],
+    )
+    said = []
+    keras.utils.set_random_seed(0)
+    result = distill(
+        configuration, folder / "run", "the command", say=said.append
+    )
+    return types.SimpleNamespace(
+        folder=folder / "run",
+        run=RunFolder.open(folder / "run"),
+        configuration=configuration,
+        result=result,
+        said=said,
+    )

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_kd import batch
+from keras_kd.distiller import Distiller
 
 X = {
     "padding_mask": np.array([[1.0, 1.0]]),
@@ -88,3 +89,59 @@ def test_the_weights_that_keras_repeats_for_each_target():
     repeated = {"teacher": {"logits": weights}, "labels": weights}
     assert batch.row_weights(repeated) is weights
     assert batch.row_weights({}) is None
+
+
+class TestAnyValueWhereThereIsNoLabel:
+    def train(self, loss, labels, weight, metrics):
+        keras.utils.set_random_seed(0)
+        tensor = keras.Input((2,), name="token_ids")
+        student = keras.Model(tensor, layers.Dense(3)(tensor))
+        distiller = Distiller(student)
+        distiller.compile("sgd", loss=loss, metrics=metrics)
+        logs = distiller.train_on_batch(
+            {"token_ids": np.array([[1.0, 2.0], [3.0, -1.0]])},
+            {"labels": labels, "label_weight": np.array(weight)},
+            return_dict=True,
+        )
+        return [*logs.values(), *student.get_weights()]
+
+    @pytest.mark.parametrize("value", [-1, 2, 99])
+    def test_classes(self, value):
+        # Out of range, TensorFlow's cross-entropy stops on a CPU and gives NaN
+        # on a GPU, whatever the weight.
+        expected, received = (
+            self.train(
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                np.array([1, other]),
+                [1.0, 0.0],
+                [keras.metrics.SparseCategoricalAccuracy()],
+            )
+            for other in (0, value)
+        )
+        for one, another in zip(expected, received):
+            np.testing.assert_allclose(one, another, atol=1e-6)
+
+    def test_numbers(self):
+        expected, received = (
+            self.train(
+                keras.losses.MeanSquaredError(),
+                np.array([[1.0, 2.0, 3.0], [other] * 3], "float32"),
+                [1.0, 0.0],
+                [keras.metrics.MeanSquaredError()],
+            )
+            for other in (0.0, float("nan"))
+        )
+        for one, another in zip(expected, received):
+            np.testing.assert_allclose(one, another, atol=1e-6)
+
+    def test_a_label_that_counts_is_left_as_it_is(self):
+        one, other = (
+            self.train(
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                np.array([1, label]),
+                [1.0, 1.0],
+                [],
+            )
+            for label in (0, 2)
+        )
+        assert np.abs(one[-1] - other[-1]).max() > 1e-3

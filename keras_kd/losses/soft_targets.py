@@ -51,7 +51,7 @@ class SoftTargets(DistillationLoss):
     Neural Network", section 2.
 
     Args:
-        temperature: Number or schedule, above 0.
+        temperature: Number or schedule, above 0 at every step.
         weight: Number or schedule that multiplies the loss.
         scale_by_temperature_squared: Whether to multiply by $T^2$. Switch it
             off to reproduce work that leaves it out.
@@ -80,10 +80,12 @@ class SoftTargets(DistillationLoss):
         name=None,
     ):
         super().__init__(weight=weight, name=name)
-        if not callable(temperature) and not 0 < temperature < float("inf"):
+        first = float(value_at(temperature, 0))
+        if not 0 < first < float("inf"):
             raise ValueError(
                 "`temperature` must be above 0 and finite (1 leaves the "
-                f"distribution as it is). Received: {temperature}"
+                "distribution as it is), from step 0 on where it is a "
+                f"schedule. Received: {first}"
             )
         self.temperature = temperature
         self.scale_by_temperature_squared = scale_by_temperature_squared

@@ -83,7 +83,9 @@ class TextClassification:
             Dictionaries for `keras_kd.data.rows.write_rows`.
         """
         for group in _groups(examples, EXAMPLES_AT_ONCE):
-            texts, *others = zip(*[example.fields for example in group])
+            texts, *others = zip(
+                *[example.fields for example in group], strict=True
+            )
             encoded = tokenizer.encode(list(texts), max_length, *others)
             for example, (token_ids, segment_ids) in zip(group, encoded):
                 has_label = example.label is not None

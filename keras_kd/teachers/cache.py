@@ -52,10 +52,11 @@ class TeacherTargets:
         manifest = {"fingerprint": self.fingerprint, "shards": {}}
         if path.exists():
             manifest = read_json(path)
+        stored, now = manifest["fingerprint"], self.fingerprint
         different = {
-            name: (manifest["fingerprint"].get(name), value)
-            for name, value in self.fingerprint.items()
-            if manifest["fingerprint"].get(name) != value
+            name: (stored.get(name), now.get(name))
+            for name in sorted({*stored, *now})
+            if stored.get(name) != now.get(name)
         }
         if different:
             raise ValueError(
@@ -151,16 +152,19 @@ class TeacherTargets:
         # length, and memory runs out at once or never.
         lengths = rows.lengths("token_ids", positions)
         positions = positions[np.argsort(-lengths, kind="stable")]
-        for start in range(0, len(positions), rows_per_shard):
-            part = positions[start : start + rows_per_shard]
-            collected = []
-            for chosen, outputs in predict_batches(runtime, rows, part):
-                collected.append((chosen, outputs))
-                if progress is not None:
-                    progress(len(chosen))
-            self._write_shard(rows, collected)
-        if len(positions):
-            self._map_shards()
+        try:
+            for start in range(0, len(positions), rows_per_shard):
+                part = positions[start : start + rows_per_shard]
+                collected = []
+                for chosen, outputs in predict_batches(runtime, rows, part):
+                    collected.append((chosen, outputs))
+                    if progress is not None:
+                        progress(len(chosen))
+                self._write_shard(rows, collected)
+        finally:
+            # After Ctrl-C too: what is written is not asked for again.
+            if len(positions):
+                self._map_shards()
         return len(positions)
 
     def _write_shard(self, rows, collected):
@@ -168,8 +172,10 @@ class TeacherTargets:
 
         positions = np.concatenate([chosen for chosen, _ in collected])
         tensors = {
-            name: np.concatenate(
-                [np.asarray(outputs[name]) for _, outputs in collected]
+            name: storable(
+                np.concatenate(
+                    [np.asarray(outputs[name]) for _, outputs in collected]
+                )
             )
             for name in collected[0][1]
         }
@@ -195,13 +201,20 @@ class TeacherTargets:
         )
 
 
+def storable(values):
+    """Values as float16, if that is what they are, and else as float32."""
+    if values.dtype == "float16":
+        return values
+    return np.ascontiguousarray(values, "float32")
+
+
 def read_tensors(path):
     """The tensors of a safetensors file, memory-mapped.
 
     The library's own NumPy reader copies a tensor whole; a shard may be large
     and a batch needs a few of its rows.
     """
-    types = {"F32": "float32", "F16": "float16", "U8": "uint8", "I32": "int32"}
+    types = {"F32": "float32", "F16": "float16", "U8": "uint8"}
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))

@@ -1,6 +1,8 @@
 """A teacher: a model, the tokenizer that it reads with, and its labels."""
 
 import hashlib
+import json
+import re
 from pathlib import Path
 
 import keras
@@ -106,7 +108,7 @@ class Teacher:
 
     @property
     def fingerprint(self):
-        """A hash of the weights and of the tokenizer."""
+        """A hash of the model and one of the tokenizer."""
         return {
             "weights": weights_hash(self.model),
             "tokenizer": self.tokenizer.fingerprint,
@@ -119,11 +121,18 @@ def is_saved_teacher(folder):
 
 
 def weights_hash(model):
-    """A hash of all weights of a model, with their paths and shapes."""
-    digest = hashlib.blake2b(digest_size=16)
+    """A hash of a model's layers and of all its weights.
+
+    It is the same in every process: the numbers that Keras appends to names
+    (`gru_1`), which depend on what was built before, do not count, and neither
+    does what is frozen.
+    """
+    layers = json.dumps(model.get_config(), sort_keys=True, default=str)
+    layers = re.sub(r'_\d+"', '"', layers)
+    layers = re.sub(r'"trainable": (true|false)', "", layers)
+    digest = hashlib.blake2b(layers.encode(), digest_size=16)
     for variable in model.weights:
         values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-        name = variable.path.split("/", 1)[-1]
-        digest.update(f"{name}{values.shape}{values.dtype}".encode())
+        digest.update(f"{values.shape}{values.dtype}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()

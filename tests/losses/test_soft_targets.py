@@ -291,6 +291,10 @@ class TestRefusals:
         with pytest.raises(ValueError, match="must be above 0 and finite"):
             SoftTargets(temperature)
 
+    def test_a_schedule_that_warms_up_from_zero(self):
+        with pytest.raises(ValueError, match="schedule. Received: 0.0"):
+            SoftTargets(LinearWarmupDecay(4.0, 10, warmup_steps=2))
+
     def test_other_numbers_of_classes(self):
         with pytest.raises(ValueError) as error:
             call(SoftTargets(), logits(2, 3), logits(2, 4))

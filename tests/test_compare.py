@@ -1,0 +1,329 @@
+"""Teacher, alone and distilled, in miniature from end to end."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_kd import compare
+from keras_kd import teaching
+from keras_kd.compare import Comparison
+from keras_kd.compare import ShuffledTargets
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.rows import Rows
+from keras_kd.distiller import Distiller
+from keras_kd.run_folder import RunFolder
+from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teaching import TeacherRefused
+from tests import tiny
+
+
+@pytest.fixture
+def again(miniature, tmp_path):
+    """Makes a comparison in a copy of the miniature run."""
+
+    def make(**changes):
+        folder = tmp_path / "run"
+        if not folder.exists():
+            shutil.copytree(miniature.folder, folder)
+        configuration = dataclasses.replace(
+            miniature.configuration, **changes
+        )
+        said = []
+        comparison = Comparison(
+            configuration,
+            RunFolder.start(folder, configuration),
+            say=said.append,
+        )
+        comparison.said = said
+        return comparison
+
+    return make
+
+
+def refuse(*args, **kwargs):
+    raise AssertionError("This is not to be called again.")
+
+
+class TestResult:
+    def test_verdict_has_all_of_its_fields(self, miniature):
+        comparison = miniature.result["comparison"]
+        assert set(comparison) == {
+            "difference", "lower", "upper", "seeds", "rows", "resamples",
+            "verdict", "provisional", "split",
+        }  # fmt: skip
+        assert comparison["seeds"] == 1
+        assert comparison["rows"] == 80
+        assert comparison["split"] == "test"
+        assert comparison["provisional"] is True
+        assert comparison["verdict"] == "HELPED"
+        assert 0 < comparison["lower"] < comparison["difference"]
+        assert comparison["difference"] < comparison["upper"] < 1
+
+    def test_difference_is_that_of_the_accuracies(self, miniature):
+        scores = {
+            arm: seeds["seeds"][0]["scores"]["accuracy"]
+            for arm, seeds in miniature.result["arms"].items()
+        }
+        assert set(scores) == {"teacher", "alone", "distilled"}
+        assert scores["teacher"] == 1.0
+        assert miniature.result["comparison"]["difference"] == pytest.approx(
+            scores["distilled"] - scores["alone"]
+        )
+        assert miniature.result["retention"] == pytest.approx(
+            {arm: scores[arm] for arm in ("alone", "distilled")}
+        )
+        # The teacher is always right: who agrees with it is right as well.
+        assert miniature.result["agreement"] == pytest.approx(
+            {arm: scores[arm] for arm in ("alone", "distilled")}
+        )
+
+    def test_arms_have_equal_steps_and_shapes(self, miniature):
+        alone, distilled = (
+            miniature.result["arms"][arm]["seeds"][0]
+            for arm in ("alone", "distilled")
+        )
+        for key in ("steps", "parameters", "intervals"):
+            assert alone[key] == distilled[key]
+        for one in (alone, distilled):
+            assert one["steps"] == 50
+            assert [entry["step"] for entry in one["history"]] == [20, 40, 50]
+            assert one["best_step"] in (20, 40, 50)
+            assert one["bytes"] > 1000
+
+    def test_losses_of_each_arm(self, miniature):
+        alone, distilled = (
+            miniature.result["arms"][arm]["seeds"][0]["history"][-1]
+            for arm in ("alone", "distilled")
+        )
+        assert "soft_targets_loss" not in alone
+        assert distilled["loss"] == pytest.approx(
+            0.9 * distilled["soft_targets_loss"]
+            + 0.1 * distilled["hard_labels_loss"],
+            rel=0.05,
+        )
+
+    def test_scores_are_those_of_the_stored_logits(self, miniature):
+        comparison = Comparison(miniature.configuration, miniature.run)
+        comparison.prepare()
+        labels = comparison.rows.test.column("label")
+        for arm in ("alone", "distilled"):
+            logits = np.load(
+                miniature.run.unit(f"{arm}-0") / "test_logits.npy"
+            )
+            accuracy = np.mean(logits.argmax(-1) == labels)
+            (seed,) = miniature.result["arms"][arm]["seeds"]
+            assert seed["scores"]["accuracy"] == pytest.approx(accuracy)
+
+    def test_unlabelled_rows_were_labelled_by_the_teacher(self, miniature):
+        result = miniature.result
+        assert result["data"]["unlabelled"] == 160
+        # Each text once: 12 + 24 + 80 + 160 rows.
+        assert result["teacher_calls"] == 276
+        comparison = Comparison(miniature.configuration, miniature.run)
+        comparison.prepare()
+        (folder,) = (miniature.folder / "cache" / "targets").iterdir()
+        manifest = json.loads((folder / "manifest.json").read_text())
+        targets = TeacherTargets(folder, manifest["fingerprint"])
+        rows = comparison.rows.unlabelled
+        logits = targets.lookup(rows.keys())["logits"]
+        words = dict(tiny.make_rows(276))
+        expected = [
+            tiny.LABELS.index(words[rows.text("text", position)])
+            for position in range(len(rows))
+        ]
+        np.testing.assert_array_equal(logits.argmax(-1), expected)
+
+
+class TestSecondRun:
+    def test_nothing_is_trained_and_the_teacher_is_not_called(
+        self, again, miniature, monkeypatch
+    ):
+        comparison = again()
+        monkeypatch.setattr(Distiller, "fit", refuse)
+        for module in (compare, teaching):
+            monkeypatch.setattr(
+                module, "keras_runtime", lambda model: ([], refuse)
+            )
+        result = comparison.execute()
+        assert result["teacher_calls"] == 0
+        for key in ("comparison", "retention", "agreement", "data"):
+            assert result[key] == miniature.result[key]
+        for arm, seeds in result["arms"].items():
+            assert seeds == miniature.result["arms"][arm]
+        assert not [line for line in comparison.said if "labels" in line]
+
+    def test_more_seeds_and_arms_train_those_alone(self, again, miniature):
+        before = {
+            file: file.stat().st_mtime_ns
+            for file in (miniature.folder / "units").rglob("result.json")
+        }
+        assert len(before) == 2
+        comparison = again(
+            arms=["teacher", "alone", "distilled", "control"]
+        )
+        fitted = []
+        fit = Distiller.fit
+
+        def counting(self, *args, **kwargs):
+            fitted.append(self)
+            return fit(self, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Distiller, "fit", counting)
+            result = comparison.execute()
+        # The whole intervals, and the short one, of the control.
+        assert len(fitted) == 2
+        assert result["teacher_calls"] == 0
+        assert result["comparison"] == miniature.result["comparison"]
+        self.check_control(result)
+
+    def check_control(self, result):
+        """Other rows' targets and no labels must not help."""
+        control = result["control"]
+        assert control["verdict"] != "HELPED"
+        (seed,) = result["arms"]["control"]["seeds"]
+        assert seed["steps"] == 50
+        # As good as chance, while the right targets have taught everything.
+        assert seed["scores"]["accuracy"] < 0.75
+        (distilled,) = result["arms"]["distilled"]["seeds"]
+        assert distilled["scores"]["accuracy"] > 0.95
+        assert "hard_labels_loss" in seed["history"][-1]
+        assert seed["history"][-1]["loss"] == pytest.approx(
+            seed["history"][-1]["soft_targets_loss"], rel=0.05
+        )
+
+    def test_changed_data_is_refused(self, again, tmp_path):
+        comparison = again()
+        test = comparison.configuration.test
+        with open(test, "rb") as file:
+            content = file.read()
+        try:
+            with open(test, "ab") as file:
+                file.write(b"the film was great,good\n")
+            with pytest.raises(ConfigurationError) as error:
+                comparison.execute()
+        finally:
+            with open(test, "wb") as file:
+                file.write(content)
+        assert "The data of the run" in str(error.value)
+        assert "'test':" in str(error.value)
+        assert "'train':" not in str(error.value)
+        assert "Put it back, or give another --run" in str(error.value)
+
+    def test_changed_teacher_is_refused(self, again, monkeypatch):
+        comparison = again()
+        comparison.prepare()
+        layer = comparison.teacher.model.get_layer("logits")
+        layer.set_weights([2 * weight for weight in layer.get_weights()])
+        with pytest.raises(ConfigurationError, match="The teacher of the run"):
+            comparison.prepare_teacher()
+
+
+class TestSharedCache:
+    def test_another_run_asks_the_teacher_nothing(
+        self, miniature, tmp_path, monkeypatch
+    ):
+        configuration = dataclasses.replace(
+            miniature.configuration,
+            cache=miniature.folder / "cache",
+            temperature=4.0,
+        )
+        comparison = Comparison(
+            configuration, RunFolder.start(tmp_path / "other", configuration)
+        )
+        comparison.prepare()
+        monkeypatch.setattr(teaching, "keras_runtime", refuse)
+        comparison.prepare_teacher()
+        comparison.label()
+        assert comparison.teacher_calls == 0
+
+
+class TestFailsBeforeTheLongWork:
+    def comparison(self, miniature, folder, **changes):
+        configuration = dataclasses.replace(
+            miniature.configuration, cache=miniature.folder / "cache", **changes
+        )
+        return Comparison(
+            configuration, RunFolder.start(folder, configuration)
+        )
+
+    def test_student_that_cannot_be_built(self, miniature, tmp_path):
+        comparison = self.comparison(
+            miniature, tmp_path / "run", student="transformer", width=6
+        )
+        with pytest.raises(ValueError, match="`num_heads` must divide"):
+            comparison.prepare()
+
+    def test_teacher_below_its_floor(self, miniature, tmp_path, monkeypatch):
+        folder = tiny.write_teacher(tmp_path / "wrong", scale=-12.0)
+        comparison = self.comparison(
+            miniature, tmp_path / "run", teacher=folder
+        )
+        monkeypatch.setattr(Distiller, "fit", refuse)
+        with pytest.raises(TeacherRefused, match="in the order"):
+            comparison.execute()
+
+
+class TestArms:
+    def test_student_alone_needs_no_teacher(
+        self, miniature, tmp_path, monkeypatch
+    ):
+        # Not even a head, nor its fine-tuning.
+        configuration = dataclasses.replace(
+            miniature.configuration,
+            teacher=tiny.write_bert(tmp_path / "bert", head=False),
+            arms=["alone"],
+            steps=2,
+            evaluate_every=2,
+        )
+        for name in ("fine_tune", "examine"):
+            monkeypatch.setattr(teaching, name, refuse)
+        result = Comparison(
+            configuration, RunFolder.start(tmp_path / "run", configuration)
+        ).execute()
+        assert set(result["arms"]) == {"alone"}
+        assert result["teacher_calls"] == 0
+        assert "comparison" not in result
+
+    def test_teacher_alone_trains_no_student(
+        self, miniature, tmp_path, monkeypatch
+    ):
+        configuration = dataclasses.replace(
+            miniature.configuration, arms=["teacher"]
+        )
+        monkeypatch.setattr(Distiller, "fit", refuse)
+        result = Comparison(
+            configuration, RunFolder.start(tmp_path / "run", configuration)
+        ).execute()
+        assert set(result["arms"]) == {"teacher"}
+        (seed,) = result["arms"]["teacher"]["seeds"]
+        assert seed["scores"]["accuracy"] == 1.0
+
+
+class TestShuffledTargets:
+    class Named:
+        """Targets that say whose they are."""
+
+        def lookup(self, keys):
+            return {"logits": np.array(keys)}
+
+    def shuffled(self, miniature, seed):
+        (folder,) = (miniature.folder / "cache" / "rows").glob("unlabelled-*")
+        rows = Rows.open(folder)
+        targets = ShuffledTargets(self.Named(), rows, seed)
+        return rows.keys(), targets.lookup(rows.keys())["logits"]
+
+    def test_every_row_has_the_targets_of_one_other(self, miniature):
+        keys, others = self.shuffled(miniature, 0)
+        assert sorted(keys) == sorted(others)
+        assert np.mean(keys == others) < 0.05
+
+    def test_seed_decides(self, miniature):
+        _, first = self.shuffled(miniature, 0)
+        _, same = self.shuffled(miniature, 0)
+        _, other = self.shuffled(miniature, 1)
+        np.testing.assert_array_equal(first, same)
+        assert np.mean(first == other) < 0.05

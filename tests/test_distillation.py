@@ -1,0 +1,304 @@
+"""A whole run in miniature, and the student that it ends with."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_kd import distillation
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.errors import DataError
+from keras_kd.data.sources import Example
+from keras_kd.data.sources import read_examples
+from keras_kd.deployment import TrainedStudent
+from keras_kd.distillation import distill
+from keras_kd.distillation import export_again
+from keras_kd.distiller import Distiller
+from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.run_folder import RunFolder
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def student(miniature):
+    return TrainedStudent(miniature.run)
+
+
+@pytest.fixture
+def copy(miniature, tmp_path):
+    """A copy of the run, to be changed."""
+    return RunFolder(shutil.copytree(miniature.folder, tmp_path / "run"))
+
+
+def refuse(*args, **kwargs):
+    raise AssertionError("This is not to be called again.")
+
+
+class TestRunFolder:
+    def test_everything_is_there_and_nothing_half_written(self, miniature):
+        names = {file.name for file in miniature.folder.iterdir()}
+        assert names == {
+            "config.json", "inputs.json", "metrics.json", "report.md",
+            "labels.json", "student.keras", "student_float32.tflite",
+            "saved_model", "tokenizer", "validation_rows", "units", "cache",
+            "learning_curves.png", "confusion_matrix.png",
+            "score_against_size.png",
+        }  # fmt: skip
+        for file in miniature.folder.rglob("*"):
+            assert "partial" not in file.name
+
+    def test_result_is_stored(self, miniature):
+        stored = json.loads((miniature.folder / "metrics.json").read_text())
+        assert stored == json.loads(json.dumps(miniature.result))
+        assert stored["command"] == "the command"
+        assert stored["labels"] == tiny.LABELS
+        assert stored["machine"]["versions"]["keras"] == keras.__version__
+
+    def test_report_says_verdict_command_and_counts(self, miniature):
+        report = (miniature.folder / "report.md").read_text()
+        assert "**HELPED (provisional)**" in report
+        assert "the command" in report
+        assert "| unlabelled | 160 |" in report.replace("  ", " ")
+        assert "student_float32.tflite" in report
+
+    def test_user_is_told_what_happens(self, miniature):
+        said = "\n".join(miniature.said)
+        for words in (
+            "12 labelled, 160 unlabelled, 24 validation and 80 test rows",
+            "The teacher scores 1.000 on validation.",
+            "Training the student, alone, seed 0",
+            "step 50/50",
+            "student distilled",
+            "HELPED",
+            str(miniature.folder / "report.md"),
+        ):
+            assert words in said
+
+    def test_tensorboard_has_both_trainings(self, miniature):
+        for arm in ("alone", "distilled"):
+            unit = miniature.run.unit(f"{arm}-0")
+            assert list(unit.rglob("events.out.tfevents*"))
+
+
+class TestExports:
+    def test_reports(self, miniature):
+        saved_model, litert = miniature.result["exports"]
+        assert saved_model["file"] == "saved_model"
+        assert saved_model["signatures"] == ["serving_default", "text"]
+        assert litert["file"] == "student_float32.tflite"
+        assert litert["quantization"] == "float32"
+        assert litert["rows"] == 24
+        assert litert["max_difference"] < 1e-3
+        assert litert["agreement"] == 1.0
+        path = miniature.folder / litert["file"]
+        assert litert["bytes"] == path.stat().st_size
+
+    def test_file_holds_labels_and_vocabulary(self, miniature):
+        model = LiteRTModel(miniature.folder / "student_float32.tflite")
+        assert model.labels == tiny.LABELS
+        assert model.length == tiny.LENGTH
+        assert model.metadata["agreement"] == 1.0
+
+    def test_second_run_does_nothing_twice(self, miniature, monkeypatch):
+        files = ["student.keras", "student_float32.tflite", "saved_model"]
+        before = {
+            name: (miniature.folder / name).stat().st_mtime_ns
+            for name in files[1:]
+        }
+        monkeypatch.setattr(Distiller, "fit", refuse)
+        monkeypatch.setattr(TrainedStudent, "export_litert", refuse)
+        monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
+        said = []
+        result = distill(
+            miniature.configuration,
+            miniature.folder,
+            "the command",
+            say=said.append,
+        )
+        assert result["exports"] == miniature.result["exports"]
+        assert result["teacher_calls"] == 0
+        assert not [line for line in said if "Writing" in line]
+        for name, changed in before.items():
+            assert (miniature.folder / name).stat().st_mtime_ns == changed
+        # The report is as the first run left it, but for the calls.
+        (miniature.folder / "metrics.json").write_text(
+            json.dumps(miniature.result)
+        )
+
+    def test_missing_file_is_written_again(self, copy, monkeypatch):
+        (copy.folder / "student_float32.tflite").unlink()
+        exported = []
+
+        def export_litert(self, quantization):
+            exported.append(quantization)
+            return {"file": f"student_{quantization}.tflite"}
+
+        monkeypatch.setattr(TrainedStudent, "export_litert", export_litert)
+        monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
+        distill(copy.configuration, copy.folder, say=lambda text: None)
+        assert exported == ["float32"]
+
+    def test_another_student_is_exported_again(self, copy, monkeypatch):
+        unit = copy.unit("distilled-0")
+        shutil.copy(copy.unit("alone-0") / "student.keras", unit)
+        exported = []
+        monkeypatch.setattr(
+            distillation,
+            "_export",
+            lambda student, name: exported.append(name) or {"file": name},
+        )
+        distill(copy.configuration, copy.folder, say=lambda text: None)
+        assert exported == ["saved_model", "float32"]
+
+    def test_export_again(self, copy):
+        (report,) = export_again(copy.folder, ["float16"])
+        assert report["file"] == "student_float16.tflite"
+        assert report["max_difference"] < 5e-3
+        stored = json.loads((copy.folder / "metrics.json").read_text())
+        assert [export["file"] for export in stored["exports"]] == [
+            "saved_model",
+            "student_float32.tflite",
+            "student_float16.tflite",
+        ]
+        assert "student_float16.tflite" in (
+            copy.folder / "report.md"
+        ).read_text()
+        student = TrainedStudent(copy)
+        rows = read_examples(copy.configuration.test)
+        scores = student.score(
+            rows, copy.folder / "rows", copy.folder / report["file"]
+        )
+        assert scores["accuracy"] > 0.95
+
+    def test_export_of_the_same_format_replaces_its_report(
+        self, copy, monkeypatch
+    ):
+        report = {"file": "student_float32.tflite", "bytes": 7}
+        monkeypatch.setattr(
+            TrainedStudent, "export_litert", lambda self, name: report
+        )
+        export_again(copy.folder, ["float32"])
+        stored = json.loads((copy.folder / "metrics.json").read_text())
+        assert [e["file"] for e in stored["exports"]] == [
+            "saved_model",
+            "student_float32.tflite",
+        ]
+        assert stored["exports"][1]["bytes"] == 7
+
+
+class TestStudent:
+    def test_predicts_what_the_words_say(self, student):
+        texts = ["the film was great", "a dull, thin film", "GRIM was it"]
+        predicted = student.predict(texts)
+        assert [label for label, _ in predicted] == ["good", "bad", "bad"]
+        assert all(0.5 < probability <= 1 for _, probability in predicted)
+
+    def test_probability_is_the_softmax_of_the_logits(self, student):
+        ids = [[tiny.WORDS.index(w) for w in ("[CLS]", "film", "[SEP]")]]
+        logits = student.model.predict(
+            {"token_ids": np.array(ids), "padding_mask": np.ones((1, 3), int)},
+            verbose=0,
+        )[0].astype("float64")
+        expected = np.exp(logits).max() / np.exp(logits).sum()
+        ((label, probability),) = student.predict(["film"])
+        assert label == tiny.LABELS[logits.argmax()]
+        assert probability == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize("text", ["", "   ", "word " * 100, "😀 [SEP]"])
+    def test_odd_texts(self, student, text):
+        ((label, probability),) = student.predict([text])
+        assert label in tiny.LABELS
+        assert 0.5 <= probability <= 1
+
+    def test_no_texts(self, student):
+        assert student.predict([]) == []
+
+    def test_score_is_that_of_the_report(self, student, miniature, tmp_path):
+        scores = student.score(
+            read_examples(miniature.configuration.test), tmp_path / "rows"
+        )
+        (seed,) = miniature.result["arms"]["distilled"]["seeds"]
+        assert scores["rows"] == 80
+        assert scores["confusion"] == seed["scores"]["confusion"]
+        assert scores["per_class"] == seed["scores"]["per_class"]
+        for key in ("nll", "ece"):
+            assert scores[key] == pytest.approx(seed["scores"][key], abs=1e-5)
+
+    def test_score_of_the_file_is_that_of_the_student(
+        self, student, miniature, tmp_path
+    ):
+        # Labels that are not always as the words say, so that it can differ.
+        rows = [
+            Example(f"row:{i}", (text,), tiny.LABELS[i % 3 % 2])
+            for i, (text, _) in enumerate(tiny.make_rows(30, seed=8))
+        ]
+        keras_scores = student.score(rows, tmp_path / "rows")
+        file_scores = student.score(
+            rows,
+            tmp_path / "rows",
+            miniature.folder / "student_float32.tflite",
+        )
+        assert 0.2 < keras_scores["accuracy"] < 0.8
+        assert file_scores["confusion"] == keras_scores["confusion"]
+        assert file_scores["nll"] == pytest.approx(
+            keras_scores["nll"], abs=1e-4
+        )
+
+    def test_rows_without_a_label_do_not_count(self, student, tmp_path):
+        rows = [
+            Example("a:1", ("a great film",), "good"),
+            Example("a:2", ("a great film",), None),
+            Example("a:3", ("a grim film",), "bad"),
+        ]
+        scores = student.score(rows, tmp_path / "rows")
+        assert scores["rows"] == 2
+        assert scores["accuracy"] == 1.0
+
+    def test_rows_without_any_label_are_refused(self, student, tmp_path):
+        rows = [Example("a.csv:2", ("a film",), None)]
+        with pytest.raises(DataError, match="None of the 1 given rows has"):
+            student.score(rows, tmp_path / "rows")
+
+    def test_unknown_label_is_refused_by_its_row(self, student, tmp_path):
+        rows = [Example("a.csv:2", ("a film",), "splendid")]
+        with pytest.raises(DataError, match="a.csv:2: unknown label 'splen"):
+            student.score(rows, tmp_path / "rows")
+
+    def test_unfinished_run_is_refused(self, tmp_path, miniature):
+        run = RunFolder.start(tmp_path / "run", miniature.configuration)
+        with pytest.raises(ConfigurationError) as error:
+            TrainedStudent(run)
+        assert "has no student.keras: it was not finished" in str(error.value)
+        assert "Start `keras-kd distill` again" in str(error.value)
+
+    def test_student_loads_where_keras_kd_is_not_installed(self, student):
+        script = (
+            "import sys; sys.modules['keras_kd'] = None\n"
+            "import keras, json, numpy as np\n"
+            "model = keras.models.load_model(sys.argv[1])\n"
+            "ids = np.arange(1, 9).reshape(2, 4)\n"
+            "logits = model.predict({'token_ids': ids, 'padding_mask':"
+            " np.ones((2, 4), int)}, verbose=0)\n"
+            "print(json.dumps(logits.tolist()))\n"
+        )
+        finished = subprocess.run(
+            [sys.executable, "-c", script, student.folder / "student.keras"],
+            env={**os.environ, "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 0, finished.stderr[-2000:]
+        received = json.loads(finished.stdout.splitlines()[-1])
+        expected = student.model.predict(
+            {
+                "token_ids": np.arange(1, 9).reshape(2, 4),
+                "padding_mask": np.ones((2, 4), int),
+            },
+            verbose=0,
+        )
+        np.testing.assert_allclose(received, expected, atol=1e-6)

@@ -1,0 +1,342 @@
+"""A unit is trained once, and goes on after whatever stopped it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_kd import training
+from keras_kd.data.pipeline import training_batches
+from keras_kd.data.rows import Rows
+from keras_kd.data.rows import target_key
+from keras_kd.data.rows import write_rows
+from keras_kd.distiller import Distiller
+from keras_kd.training import adamw
+from keras_kd.training import train_unit
+
+STEPS, EVERY = 14, 5
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def make_rows(folder):
+    """23 rows in batches of 4: the steps do not end with an epoch."""
+    with contextlib.suppress(FileNotFoundError):
+        return Rows.open(folder)
+    generator = np.random.default_rng(0)
+    return write_rows(
+        folder,
+        (
+            {
+                "example_id": f"row-{number}",
+                "target_key": target_key([number]),
+                "token_ids": generator.integers(1, 20, 3 + number % 4),
+                "label": number % 2,
+                "label_weight": 1.0,
+            }
+            for number in range(23)
+        ),
+        {},
+    )
+
+
+def make_distiller(steps=STEPS, eager=True):
+    """Dropout and AdamW: there is much state that could be lost."""
+    keras.utils.set_random_seed(3)
+    inputs = {"token_ids": keras.Input((None,), dtype="int32", name="token_ids")}
+    x = layers.Embedding(20, 4)(inputs["token_ids"])
+    x = layers.GlobalAveragePooling1D()(x)
+    x = layers.Dropout(0.3)(x)
+    student = keras.Model(inputs, layers.Dense(2, name="logits")(x))
+    distiller = Distiller(student)
+    distiller.compile(
+        adamw(0.05, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=eager,
+    )
+    return distiller
+
+
+def train(folder, callbacks=(), score=None, eager=True, steps=STEPS):
+    """Trains a unit; by default its last weights are the best ones."""
+    folder = Path(folder)
+    rows = make_rows(folder.parent / "rows")
+    distiller = make_distiller(steps, eager)
+    result = train_unit(
+        folder,
+        distiller,
+        lambda step: training_batches(
+            rows, distiller.student, batch_size=4, start_step=step
+        ),
+        score or (lambda: int(distiller.optimizer.iterations)),
+        steps,
+        EVERY,
+        callbacks,
+    )
+    return result, distiller
+
+
+class At(keras.callbacks.Callback):
+    """Does something after a step."""
+
+    def __init__(self, step, action):
+        super().__init__()
+        self.step = step
+        self.action = action
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == self.step:
+            self.action(self.model)
+
+
+class Steps(keras.callbacks.Callback):
+    """Writes down the steps that were made."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(int(self.model.optimizer.iterations))
+
+
+def kill(model):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+def weights(distiller):
+    return distiller.student.get_weights()
+
+
+def assert_equal_weights(received, expected, tolerance=1e-6):
+    for one, other in zip(received, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
+
+
+def names(folder):
+    return sorted(
+        str(file.relative_to(folder)) for file in Path(folder).rglob("*")
+    )
+
+
+def test_steps_are_those_asked_for_and_the_last_interval_is_short(tmp_path):
+    steps = Steps()
+    result, distiller = train(tmp_path / "unit", [steps])
+    assert int(distiller.optimizer.iterations) == STEPS
+    assert steps.seen == [*range(1, 15)]
+    assert [entry["step"] for entry in result["history"]] == [5, 10, 14]
+    assert result["steps"] == 14
+    assert result["intervals"] == 3
+    assert result["best_step"] == 14
+    assert all(np.isfinite(entry["loss"]) for entry in result["history"])
+
+
+def test_interval_longer_than_the_training(tmp_path):
+    result, distiller = train(tmp_path / "unit", steps=3)
+    assert [entry["step"] for entry in result["history"]] == [3]
+    assert int(distiller.optimizer.iterations) == 3
+
+
+def test_batches_are_those_of_the_steps(tmp_path, monkeypatch):
+    asked, original = [], training_batches
+
+    def recording(*args, start_step, **kwargs):
+        asked.append(start_step)
+        return original(*args, start_step=start_step, **kwargs)
+
+    monkeypatch.setitem(train.__globals__, "training_batches", recording)
+    train(tmp_path / "unit")
+    # One stream for the whole intervals, one for the short one.
+    assert asked == [0, 10]
+
+
+def test_best_checkpoint_is_the_one_that_is_kept(tmp_path):
+    values, seen = [0.1, 0.9, 0.5], []
+    scores = iter(values)
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((logs["validation"], weights(self.model)))
+
+    result, distiller = train(
+        tmp_path / "unit", [Watch()], lambda: next(scores)
+    )
+    assert [value for value, _ in seen] == values
+    assert result["best_step"] == 10
+    assert result["best_score"] == 0.9
+    best = seen[1][1]
+    assert_equal_weights(weights(distiller), best, tolerance=0)
+    stored = keras.saving.load_model(tmp_path / "unit" / "student.keras")
+    assert_equal_weights(stored.get_weights(), best, tolerance=0)
+    # The weights did move afterwards.
+    assert np.abs(best[0] - seen[2][1][0]).max() > 1e-4
+
+
+def test_first_of_equal_scores_is_kept(tmp_path):
+    result, distiller = train(tmp_path / "unit", score=lambda: 0.5)
+    assert result["best_step"] == 5
+    stored = keras.saving.load_model(tmp_path / "unit" / "student.keras")
+    assert_equal_weights(weights(distiller), stored.get_weights(), tolerance=0)
+
+
+def test_finished_unit_is_not_run_again(tmp_path, monkeypatch):
+    result, distiller = train(tmp_path / "unit")
+    before = names(tmp_path / "unit")
+    assert before == ["result.json", "student.keras"]
+    monkeypatch.setattr(Distiller, "fit", interrupt)
+    again, other = train(tmp_path / "unit", score=interrupt)
+    assert again == result
+    assert_equal_weights(weights(other), weights(distiller), tolerance=0)
+    assert names(tmp_path / "unit") == before
+
+
+def test_killed_process_goes_on_to_the_same_weights(tmp_path):
+    """`kill -9` in the middle of an interval, and the same call again."""
+    script = (
+        "import sys; from tests.test_training import At, kill, train; "
+        "train(sys.argv[1], [At(8, kill)], eager=False)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "unit")],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == -signal.SIGKILL, finished.stderr[-2000:]
+    progress = tmp_path / "unit" / "state" / "progress.json"
+    assert len(json.loads(progress.read_text())["history"]) == 1
+    assert not (tmp_path / "unit" / "result.json").exists()
+
+    steps = Steps()
+    resumed, distiller = train(tmp_path / "unit", [steps], eager=False)
+    # The first interval is not repeated.
+    assert steps.seen == [*range(6, 15)]
+    whole, other = train(tmp_path / "whole", eager=False)
+    assert_equal_weights(weights(distiller), weights(other))
+    for one, two in zip(resumed["history"], whole["history"], strict=True):
+        assert one == pytest.approx(two, abs=1e-6)
+    assert names(tmp_path / "unit") == names(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    result, distiller = train(tmp_path_factory.mktemp("training") / "unit")
+    return result, weights(distiller)
+
+
+def stop_in_a_step(step):
+    def stop(monkeypatch):
+        return [At(step, interrupt)]
+
+    return stop
+
+
+def stop_while_writing_the_state(monkeypatch):
+    saved = Distiller.save_weights
+
+    def save_weights(self, path):
+        saved(self, path)
+        if int(self.optimizer.iterations) == 10:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Distiller, "save_weights", save_weights)
+    return []
+
+
+def stop_while_writing_the_student(monkeypatch):
+    saved, calls = keras.Model.save, []
+
+    def save(self, path):
+        saved(self, path)
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "save", save)
+    return []
+
+
+def stop_before_the_result(monkeypatch):
+    write_json = training.write_json
+
+    def stopping(path, value):
+        if path.name == "result.json":
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    monkeypatch.setattr(training, "write_json", stopping)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("stop", "intervals"),
+    [
+        (stop_in_a_step(2), 0),
+        (stop_in_a_step(7), 1),
+        (stop_in_a_step(13), 2),
+        (stop_while_writing_the_state, 1),
+        (stop_while_writing_the_student, 1),
+        (stop_before_the_result, 3),
+    ],
+    ids=[
+        "first interval",
+        "later interval",
+        "short interval",
+        "state",
+        "student",
+        "result",
+    ],
+)
+def test_ctrl_c_loses_nothing(
+    tmp_path, monkeypatch, uninterrupted, stop, intervals
+):
+    folder = tmp_path / "unit"
+    with monkeypatch.context() as patched:
+        callbacks = stop(patched)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, callbacks)
+    assert not (folder / "result.json").exists()
+    assert not [name for name in names(tmp_path) if "partial" in name]
+    state = folder / "state" / "progress.json"
+    done = json.loads(state.read_text())["history"] if state.exists() else []
+    assert len(done) == intervals
+
+    result, distiller = train(folder)
+    expected, expected_weights = uninterrupted
+    assert_equal_weights(weights(distiller), expected_weights)
+    for one, two in zip(result["history"], expected["history"], strict=True):
+        assert one == pytest.approx(two, abs=1e-6)
+    assert names(folder) == ["result.json", "student.keras"]
+
+
+def test_adamw_decays_kernels_alone_and_clips():
+    optimizer = adamw(0.1, steps=100, weight_decay=0.5, clip=2.0)
+    assert optimizer.global_clipnorm == 2.0
+    kernel = keras.Variable(np.ones(3, "float32"), name="kernel")
+    bias = keras.Variable(np.ones(3, "float32"), name="bias")
+    gamma = keras.Variable(np.ones(3, "float32"), name="gamma")
+    optimizer.build([kernel, bias, gamma])
+    optimizer.iterations.assign(10)  # The peak: a tenth is the warm-up.
+    optimizer.apply([np.zeros(3, "float32")] * 3)
+    # Without a gradient there is the decay alone: 1 - 0.1 * 0.5.
+    np.testing.assert_allclose(kernel.numpy(), 0.95, rtol=1e-6)
+    np.testing.assert_array_equal(bias.numpy(), 1.0)
+    np.testing.assert_array_equal(gamma.numpy(), 1.0)
+
+
+@pytest.mark.parametrize(("steps", "peak"), [(1, 0), (5, 0), (20, 2)])
+def test_adamw_warms_up_for_a_tenth_of_the_steps(steps, peak):
+    schedule = adamw(0.4, steps)._learning_rate
+    assert float(schedule(peak)) == pytest.approx(0.4)
+    assert float(schedule(steps)) == 0.0
