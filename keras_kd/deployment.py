@@ -1,6 +1,7 @@
 """The student that a run ends with: to predict, to score and to export."""
 
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -124,7 +125,8 @@ class TrainedStudent:
         Args:
             examples: Iterable of `Example`.
             folder: Where the tokenised rows are written.
-            file: A `.tflite` of this student, to score that instead.
+            file: A `.tflite` of this student, to score that instead: a path,
+                or a name in the run folder.
 
         Returns:
             Dictionary of `classification_scores`, and the rows: those that
@@ -138,7 +140,10 @@ class TrainedStudent:
             self.task.featurize(examples, self.tokenizer, self.max_length),
             {},
         )
-        rows = rows.select(find_labelled(rows, "given"))
+        return self.score_rows(rows.select(find_labelled(rows, "given")), file)
+
+    def score_rows(self, rows, file=None):
+        """As `score`, on labelled `Rows`."""
         runtime = keras_runtime(self.model)
         if file is not None:
             runtime = self._file_runtime(file)
@@ -154,7 +159,14 @@ class TrainedStudent:
     def _file_runtime(self, file):
         from keras_kd.export.litert_runner import LiteRTModel
 
+        if not Path(file).exists() and (self.folder / file).exists():
+            file = self.folder / file
         model = LiteRTModel(file)
+        if model.labels not in (None, self.task.labels):
+            raise ConfigurationError(
+                f"{file} is not a file of this run's student. Received: the "
+                f"labels {model.labels}. Expected: {self.task.labels}."
+            )
         return model.input_names, lambda features: {
             batch.LOGITS: model.predict(features)
         }

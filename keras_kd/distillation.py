@@ -53,6 +53,7 @@ def distill(configuration, folder, command="", say=print):
             say("Writing and verifying the SavedModel and the .tflite ...")
         done.update({name: _export(student, name) for name in missing})
         result["exports"] = list(done.values())
+        _score_files(student, result, comparison.rows.test, say)
     write_report(run.folder, result)
     say("\n" + console_table(result))
     say(f"\nRun folder: {run.folder}\nReport:     {run.folder / 'report.md'}")
@@ -87,6 +88,22 @@ def _export(student, name):
     if name == "saved_model":
         return student.export_saved_model()
     return student.export_litert(name)
+
+
+def _score_files(student, result, test, say):
+    """Scores each `.tflite` on the test rows, beside the Keras student."""
+    metric = result["primary_metric"]
+    keras_score = student.score_rows(test)[metric]
+    for report in result["exports"]:
+        if report["format"] != "litert":
+            continue
+        if "scores" not in report:
+            file = student.folder / report["file"]
+            report["scores"] = student.score_rows(test, file)
+        say(
+            f"  {report['file']}: {metric} {report['scores'][metric]:.4f} on "
+            f"{len(test)} test rows (Keras: {keras_score:.4f})"
+        )
 
 
 def _student_hash(run):
