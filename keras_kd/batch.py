@@ -28,7 +28,18 @@ LOGITS = "logits"
 
 
 def input_names(model):
-    """The names of a functional model's inputs, in its own order."""
+    """The names of a functional model's inputs, in its own order.
+
+    Raises:
+        ValueError: The model is a subclass, and has no inputs of its own.
+    """
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            f"Model '{model.name}' ({type(model).__name__}) has no named "
+            "inputs. Expected a functional model: put it into one, "
+            "`keras.Model(inputs, model(inputs))`, with a dictionary of "
+            f"keras.Input called '{TOKEN_IDS}', '{PADDING_MASK}', ..."
+        )
     return [tensor.name for tensor in model.inputs]
 
 

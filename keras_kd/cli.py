@@ -267,7 +267,12 @@ def _distill(options):
 
 def shown_command():
     """The command line of this process, as one would type it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = [Path(sys.argv[0]).name]
+    # After `python -m recipes.imdb` the first argument is the file's name.
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.startswith(("keras_kd.", "recipes.")):
+        program = ["python", "-m", spec.name.removesuffix(".__main__")]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _evaluate(options):

@@ -222,8 +222,7 @@ def _check_type(configuration, setting):
         setattr(configuration, setting.name, value)
     values = value if several and isinstance(value, list) else [value]
     if several is not isinstance(value, list) or not all(
-        isinstance(one, allowed)
-        and (kind is bool or not isinstance(one, bool))
+        isinstance(one, allowed) and (kind is bool or not isinstance(one, bool))
         for one in values
     ):
         name = f"a list of {kind.__name__}" if several else kind.__name__

@@ -228,22 +228,10 @@ class TestSettings:
         assert not stop_before_work
 
 
-def flags_of(configuration):
-    """The command line that a configuration comes from."""
-    flags = []
-    for field in FIELDS:
-        value = getattr(configuration, field.name)
-        if value is None or isinstance(value, bool):
-            continue
-        values = value if isinstance(value, list) else [value]
-        flags += [flag(field), *map(str, values)]
-    return flags
-
-
 class TestDistill:
     def test_finished_run_is_shown_again(self, run, miniature, tmp_path):
         folder = shutil.copytree(miniature.folder, tmp_path / "run")
-        flags = flags_of(miniature.configuration)
+        flags = tiny.flags_of(miniature.configuration)
         status, out, err = run("distill", *flags, "--run", folder)
         assert status == 0, err
         assert "student distilled" in out
@@ -253,7 +241,7 @@ class TestDistill:
 
     def test_run_with_other_settings(self, run, miniature):
         before = (miniature.folder / "config.json").read_bytes()
-        flags = flags_of(miniature.configuration)
+        flags = tiny.flags_of(miniature.configuration)
         status, _, err = run(
             "distill", *flags, "--temperature", "3", "--run", miniature.folder
         )

@@ -28,9 +28,7 @@ def again(miniature, tmp_path):
         folder = tmp_path / "run"
         if not folder.exists():
             shutil.copytree(miniature.folder, folder)
-        configuration = dataclasses.replace(
-            miniature.configuration, **changes
-        )
+        configuration = dataclasses.replace(miniature.configuration, **changes)
         said = []
         comparison = Comparison(
             configuration,
@@ -110,9 +108,7 @@ class TestResult:
         comparison.prepare()
         labels = comparison.rows.test.column("label")
         for arm in ("alone", "distilled"):
-            logits = np.load(
-                miniature.run.unit(f"{arm}-0") / "test_logits.npy"
-            )
+            logits = np.load(miniature.run.unit(f"{arm}-0") / "test_logits.npy")
             accuracy = np.mean(logits.argmax(-1) == labels)
             (seed,) = miniature.result["arms"][arm]["seeds"]
             assert seed["scores"]["accuracy"] == pytest.approx(accuracy)
@@ -161,9 +157,7 @@ class TestSecondRun:
             for file in (miniature.folder / "units").rglob("result.json")
         }
         assert len(before) == 2
-        comparison = again(
-            arms=["teacher", "alone", "distilled", "control"]
-        )
+        comparison = again(arms=["teacher", "alone", "distilled", "control"])
         fitted = []
         fit = Distiller.fit
 
@@ -246,9 +240,7 @@ class TestFailsBeforeTheLongWork:
         configuration = dataclasses.replace(
             miniature.configuration, cache=miniature.folder / "cache", **changes
         )
-        return Comparison(
-            configuration, RunFolder.start(folder, configuration)
-        )
+        return Comparison(configuration, RunFolder.start(folder, configuration))
 
     def test_student_that_cannot_be_built(self, miniature, tmp_path):
         comparison = self.comparison(

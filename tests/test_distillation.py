@@ -165,9 +165,9 @@ class TestExports:
             "student_float32.tflite",
             "student_float16.tflite",
         ]
-        assert "student_float16.tflite" in (
-            copy.folder / "report.md"
-        ).read_text()
+        assert (
+            "student_float16.tflite" in (copy.folder / "report.md").read_text()
+        )
         student = TrainedStudent(copy)
         rows = read_examples(copy.configuration.test)
         scores = student.score(

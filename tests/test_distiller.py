@@ -163,9 +163,10 @@ def test_teacher_is_untouched_untracked_and_not_saved(tmp_path):
     assert [layer.trainable for layer in teacher.layers] == [
         True, False, True, True,
     ]  # fmt: skip
-    assert len(distiller.weights) < len(before) + len(
-        distiller.student.weights
-    ) + 5
+    assert (
+        len(distiller.weights)
+        < len(before) + len(distiller.student.weights) + 5
+    )
     distiller.save(tmp_path / "distiller.keras")
     restored = keras.saving.load_model(tmp_path / "distiller.keras")
     assert restored.teacher is None
@@ -288,9 +289,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="from_logits=True"):
             distiller.compile(loss="sparse_categorical_crossentropy")
         with pytest.raises(ValueError, match="from_logits=False"):
-            distiller.compile(
-                loss=keras.losses.SparseCategoricalCrossentropy()
-            )
+            distiller.compile(loss=keras.losses.SparseCategoricalCrossentropy())
 
     def test_two_losses_of_one_name(self):
         with pytest.raises(ValueError, match="name of its own"):

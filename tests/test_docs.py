@@ -21,6 +21,7 @@ from keras_kd.models.bert import bert
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
+from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.teacher import Teacher
 from recipes import classification
 
@@ -203,6 +204,7 @@ def recipe_options(monkeypatch):
         parsed = []
 
         def keep(action, options):
+            options.shown_command = cli.shown_command()
             parsed.append(options)
 
         monkeypatch.setattr(cli, "guarded", keep)
@@ -211,7 +213,9 @@ def recipe_options(monkeypatch):
         # It runs as a script: not the module that another one imported.
         monkeypatch.delitem(sys.modules, f"recipes.{recipe}", raising=False)
         with pytest.raises(SystemExit) as ended:
-            runpy.run_module(f"recipes.{recipe}", run_name="__main__")
+            runpy.run_module(
+                f"recipes.{recipe}", run_name="__main__", alter_sys=True
+            )
         assert not ended.value.code, f"recipes.{recipe} refuses {arguments}"
         return parsed[0] if parsed else None
 
@@ -232,7 +236,9 @@ def test_python_blocks_run_in_order(page, named_files, tmp_path, monkeypatch):
     # calls by itself is run.
     for name in ("export_saved_model", "export_litert"):
         monkeypatch.setattr(
-            TrainedStudent, name, lambda self, *kind: {"file": "".join(kind)}
+            TrainedStudent,
+            name,
+            lambda self, kind="saved_model": {"file": kind, "format": "none"},
         )
     shutil.copytree(named_files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
@@ -262,6 +268,8 @@ def test_recipe_commands_parse(words, recipe_options):
     options = recipe_options(recipe, words[1:])
     if "--help" not in words:
         assert cli.resolve_settings(options).teacher
+        # The report gives the command so that it can be typed again.
+        assert options.shown_command == shlex.join(["python", "-m", *words])
 
 
 @pytest.mark.parametrize("words", as_parameters(commands_of(["make"])))
@@ -340,6 +348,35 @@ def test_internal_links_resolve(page):
         assert target.is_relative_to(PROJECT)
         if anchor:
             assert anchor in anchors(target), f"{page.name} links to {link}"
+
+
+class Subclassed(keras.Model):
+    def build(self, shapes):
+        self.embedding = keras.layers.Embedding(len(VOCABULARY), 2)
+        self.embedding.build(shapes["token_ids"])
+
+    def call(self, inputs):
+        return keras.ops.mean(self.embedding(inputs["token_ids"]), axis=1)
+
+
+def test_subclassed_teacher_is_wrapped_as_the_guide_says(named_files, tmp_path):
+    tokenizer = Tokenizer.from_folder(named_files / "tokenizer")
+    task = TextClassification(LABELS)
+    rows = task.make_rows(
+        named_files / "test.csv", tokenizer, tmp_path / "rows"
+    )
+    model = Subclassed()
+    teacher = Teacher(model, tokenizer, LABELS)
+    with pytest.raises(ValueError, match="Expected a functional model"):
+        teacher.label(rows, tmp_path / "targets")
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask")
+    }
+    teacher = Teacher(keras.Model(inputs, model(inputs)), tokenizer, LABELS)
+    assert len(teacher.label(rows, tmp_path / "targets")) == len(
+        np.unique(rows.keys())
+    )
 
 
 def test_every_page_is_linked_from_the_readme():

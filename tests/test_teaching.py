@@ -53,8 +53,13 @@ class TestExamine:
     def test_score_is_the_share_of_rows_that_are_right(self, make):
         # Nine of ten labels are as the words say.
         rows = [
-            (text, tiny.LABELS[::-1][tiny.LABELS.index(label)] if odd else label)
-            for odd, (text, label) in zip([True] + [False] * 9, tiny.make_rows(10))
+            (
+                text,
+                tiny.LABELS[::-1][tiny.LABELS.index(label)] if odd else label,
+            )
+            for odd, (text, label) in zip(
+                [True] + [False] * 9, tiny.make_rows(10)
+            )
         ]
         teacher, rows = make(rows)
         assert examine(teacher, task_of(), rows) == pytest.approx(0.9)
@@ -124,9 +129,7 @@ class TestExamine:
     def test_logits_between_0_and_1_are_no_probabilities(self, make):
         teacher, rows = make(scale=0.5)
         kernel, _ = teacher.model.get_layer("logits").get_weights()
-        teacher.model.get_layer("logits").set_weights(
-            [kernel, np.full(2, 0.4)]
-        )
+        teacher.model.get_layer("logits").set_weights([kernel, np.full(2, 0.4)])
         _, predict = keras_runtime(teacher.model)
         assert examine(teacher, task_of(), rows) == 1.0
 
@@ -266,8 +269,8 @@ def test_fine_tuning_learns_the_head_of_a_bare_checkpoint(tmp_path):
 
 @pytest.mark.slow
 def test_labelling_in_int8(tmp_path):
-    teacher, _ = (
-        TestOpenTeacher().open(tmp_path, tiny.write_bert(tmp_path / "bert"))
+    teacher, _ = TestOpenTeacher().open(
+        tmp_path, tiny.write_bert(tmp_path / "bert")
     )
     rows = rows_of(tmp_path / "rows", teacher, tiny.make_rows(30))
     names, predict = teaching.teacher_runtime(teacher, "litert-int8", tmp_path)

@@ -50,7 +50,9 @@ def make_rows(folder):
 def make_distiller(steps=STEPS, eager=True):
     """Dropout and AdamW: there is much state that could be lost."""
     keras.utils.set_random_seed(3)
-    inputs = {"token_ids": keras.Input((None,), dtype="int32", name="token_ids")}
+    inputs = {
+        "token_ids": keras.Input((None,), dtype="int32", name="token_ids")
+    }
     x = layers.Embedding(20, 4)(inputs["token_ids"])
     x = layers.GlobalAveragePooling1D()(x)
     x = layers.Dropout(0.3)(x)

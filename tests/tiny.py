@@ -6,6 +6,7 @@ unlabelled ones have them all.
 """
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def write_tokenizer(folder):
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True})
     )
+
+
+def flags_of(configuration):
+    """The command line that a configuration comes from."""
+    flags = []
+    for field in dataclasses.fields(configuration):
+        value = getattr(configuration, field.name)
+        if value is None or isinstance(value, bool):
+            continue
+        values = value if isinstance(value, list) else [value]
+        flags += ["--" + field.name.replace("_", "-"), *map(str, values)]
+    return flags
 
 
 def polarity():

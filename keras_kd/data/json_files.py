@@ -53,7 +53,8 @@ def _objects(path, encoding, may_be_array):
 
 def _parse(path, text, number):
     try:
-        return json.loads(text)
+        # An error at the end of a line is not one of the next line.
+        return json.loads(text.rstrip())
     except ValueError as error:
         line = number + getattr(error, "lineno", 1) - 1
         column = getattr(error, "colno", 1)

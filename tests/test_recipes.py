@@ -1,0 +1,245 @@
+"""Recipes: short scripts, run here as one types them, on tiny data."""
+
+import dataclasses
+import gzip
+import json
+import runpy
+import shutil
+import sys
+
+import pytest
+
+from keras_kd import distillation
+from keras_kd.configuration import Configuration
+from recipes import quickstart
+from tests import tiny
+
+SMALL = [
+    "--max-length", str(tiny.LENGTH), "--width", "4", "--embedding-dim", "4",
+    "--batch-size", "8", "--steps", "3", "--evaluate-every", "2",
+    "--validation-rows", "20", "--layers", "1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def imdb(monkeypatch, capsys):
+    """Runs `python -m recipes.imdb`: `(status, output, errors)`."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["imdb.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            runpy.run_module("recipes.imdb", run_name="__main__")
+        captured = capsys.readouterr()
+        return exit.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder as the recipe wants it, with labels as IMDB has them."""
+    names = {"bad": "neg", "good": "pos"}
+    rows = [(text, names[label]) for text, label in tiny.make_rows(150)]
+    tiny.write_csv(tmp_path / "imdb" / "train.csv", rows[:60])
+    tiny.write_csv(tmp_path / "imdb" / "test.csv", rows[60:90])
+    text = "".join(f"{text}\n" for text, _ in rows[90:])
+    (tmp_path / "imdb" / "unsup.txt").write_text(text, encoding="utf-8")
+    return tmp_path / "imdb"
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    return tiny.write_teacher(tmp_path / "teacher", labels=["neg", "pos"])
+
+
+@pytest.fixture
+def resolved(monkeypatch):
+    """The configurations that `distill` was called with, and not run."""
+    calls = []
+    monkeypatch.setattr(
+        distillation,
+        "distill",
+        lambda configuration, *args, **kwargs: calls.append(configuration),
+    )
+    return calls
+
+
+def stored(folder, name="metrics.json"):
+    return json.loads((folder / name).read_text())
+
+
+class TestImdb:
+    def test_help_has_its_own_flags_and_every_setting(self, imdb):
+        status, out, _ = imdb("--help")
+        assert status == 0
+        for field in dataclasses.fields(Configuration):
+            assert "--" + field.name.replace("_", "-") in out
+        for flag in ("--data", "--run", "--mode", "--with-unlabelled"):
+            assert flag in out
+        assert "Maas et al. 2011" in out
+        assert "(default: 256)" in out
+
+    def test_teacher_only(self, imdb, data, teacher, tmp_path):
+        run = tmp_path / "run"
+        status, out, err = imdb(
+            "--data", data, "--teacher", teacher, "--run", run, "--mode",
+            "teacher", *SMALL,
+        )  # fmt: skip
+        assert status == 0, err
+        assert "The teacher scores 1.000" in out
+        result = stored(run)
+        assert set(result["arms"]) == {"teacher"}
+        assert result["labels"] == ["neg", "pos"]
+        assert result["data"]["test"] == 30
+        assert not (run / "units").exists()
+
+    def test_both_with_unlabelled_texts(
+        self, imdb, data, teacher, tmp_path, monkeypatch
+    ):
+        # What is written as files is tested with the miniature run.
+        monkeypatch.setattr(
+            distillation,
+            "_export",
+            lambda student, name: {"file": name, "format": "none"},
+        )
+        with open(data / "unsup.txt", "rb") as plain:
+            with gzip.open(data / "unsup.txt.gz", "wb") as packed:
+                shutil.copyfileobj(plain, packed)
+        (data / "unsup.txt").unlink()
+        run = tmp_path / "run"
+        status, out, err = imdb(
+            "--data", data, "--teacher", teacher, "--run", run,
+            "--with-unlabelled", "--mode", "both", *SMALL,
+        )  # fmt: skip
+        assert status == 0, err
+        result = stored(run)
+        assert list(result["arms"]) == ["teacher", "alone", "distilled"]
+        assert result["data"]["train"] == 40
+        assert result["data"]["validation"] == 20
+        assert result["data"]["test"] == 30
+        assert result["data"]["unlabelled"] == 60
+        for arm in ("alone", "distilled"):
+            (seed,) = result["arms"][arm]["seeds"]
+            assert seed["steps"] == 3
+        assert result["command"].startswith("imdb.py --data ")
+        assert "student distilled" in out
+        assert stored(run, "config.json")["layers"] == 1
+
+    def test_reviews_of_tfds(self, imdb, teacher, tmp_path):
+        tfds = pytest.importorskip("tensorflow_datasets")
+        run = tmp_path / "run"
+        with tfds.testing.mock_data(num_examples=100):
+            status, _, err = imdb(
+                "--teacher", teacher, "--run", run, "--mode", "student",
+                "--with-unlabelled", *SMALL, "--max-length", "32",
+            )  # fmt: skip
+        assert status == 0, err
+        result = stored(run)
+        assert result["labels"] == ["neg", "pos"]
+        assert result["data"]["test"] == 100
+        assert set(result["arms"]) == {"alone"}
+        (seed,) = result["arms"]["alone"]["seeds"]
+        assert seed["steps"] == 3
+        assert stored(run, "config.json")["train"] == (
+            "tfds:imdb_reviews/plain_text"
+        )
+
+    @pytest.mark.parametrize(
+        ("mode", "arms"),
+        [
+            ("teacher", ["teacher"]),
+            ("student", ["alone"]),
+            ("both", ["teacher", "alone", "distilled"]),
+        ],
+    )
+    def test_modes_and_defaults(self, imdb, data, resolved, mode, arms):
+        status, _, err = imdb("--data", data, "--run", "run", "--mode", mode)
+        assert status == 0, err
+        (configuration,) = resolved
+        assert configuration.arms == arms
+        assert configuration.train == str(data / "train.csv")
+        assert configuration.test == str(data / "test.csv")
+        assert configuration.unlabelled is None
+        assert configuration.max_length == 256
+        assert configuration.steps == 2500
+
+    def test_flags_stand_above_the_recipe(self, imdb, data, resolved):
+        status, _, err = imdb(
+            "--data", data, "--run", "run", "--student", "transformer",
+            "--layers", "2", "--steps", "9", "--with-unlabelled", "--seeds",
+            "0", "1", "--test", "other.csv",
+        )  # fmt: skip
+        assert status == 0, err
+        (configuration,) = resolved
+        assert configuration.student == "transformer"
+        assert configuration.layers == 2
+        assert configuration.steps == 9
+        assert configuration.seeds == [0, 1]
+        assert configuration.test == "other.csv"
+        assert configuration.unlabelled == str(data / "unsup.txt")
+
+    def test_splits_of_tfds(self, imdb, resolved):
+        imdb("--run", "run", "--with-unlabelled")
+        (configuration,) = resolved
+        name = "tfds:imdb_reviews/plain_text"
+        assert configuration.train == name
+        assert configuration.test == name
+        assert configuration.unlabelled == name
+        assert configuration.train_split == "train"
+        assert configuration.test_split == "test"
+        assert configuration.unlabelled_split == "unsupervised"
+
+    def test_folder_without_the_files(self, imdb, tmp_path, resolved):
+        status, out, err = imdb("--data", tmp_path, "--run", "run")
+        assert status == 1
+        assert err == (
+            f"keras-kd: '{tmp_path}' has neither train.csv nor train.csv.gz. "
+            "Give the folder of the data set with --data.\n"
+        )
+        assert not resolved
+
+    def test_run_is_needed(self, imdb):
+        status, _, err = imdb("--mode", "both")
+        assert status == 2
+        assert "--run" in err
+
+
+class TestQuickstart:
+    def test_help(self, capsys):
+        with pytest.raises(SystemExit) as exit:
+            quickstart.main(["--help"])
+        out = capsys.readouterr().out
+        assert exit.value.code == 0
+        assert "Few labels, much unlabelled text" in out
+        for field in dataclasses.fields(Configuration):
+            assert "--" + field.name.replace("_", "-") in out
+        assert "(default: 600)" in " ".join(out.split())
+
+    def test_few_labels_much_text_and_three_seeds(self, resolved, monkeypatch):
+        # It goes on to use the student, which is not there.
+        assert quickstart.main(["--run", "no run"]) == 1
+        (configuration,) = resolved
+        assert configuration.train == str(quickstart.DATA)
+        assert configuration.labelled_rows == 600
+        assert configuration.seeds == [0, 1, 2]
+        assert configuration.arms == ["teacher", "alone", "distilled"]
+        assert "float32" in configuration.export
+        # 3,000 rows: 1,400 are left for the teacher to label.
+        assert configuration.validation_rows + configuration.test_rows == 1000
+
+    def test_ends_with_answers(self, miniature, resolved, capsys):
+        status = quickstart.main(["--run", str(miniature.folder)])
+        out = capsys.readouterr().out
+        assert status == 0
+        assert len(resolved) == 1
+        for sentence in quickstart.SENTENCES:
+            assert f")  {sentence}\n" in out
+
+    def test_error_is_one_line(self, tmp_path, capsys):
+        status = quickstart.main(
+            ["--train", str(tmp_path / "no.csv"), "--run", str(tmp_path / "r")]
+        )
+        err = capsys.readouterr().err
+        assert status == 1
+        assert err.startswith("keras-kd: ")
+        assert "no.csv is not there" in err
