@@ -32,6 +32,7 @@ from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
+from keras_kd.training import STATE_SECONDS
 from keras_kd.training import STUDENT_FILE
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
@@ -238,6 +239,7 @@ class Comparison:
                 ),
                 *self.callbacks(arm, seed, folder),
             ],
+            state_seconds=STATE_SECONDS,
         )
         return result, student
 

@@ -22,6 +22,7 @@ from keras_kd.progress import progress_bar
 from keras_kd.teachers.teacher import SETTINGS_FILE
 from keras_kd.teachers.teacher import Teacher
 from keras_kd.teachers.teacher import is_saved_teacher
+from keras_kd.training import STATE_SECONDS
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
 
@@ -69,6 +70,7 @@ def fine_tune(
         steps,
         evaluate_every=max(1, min(steps_per_epoch // 2, 250)),
         callbacks=[TrainingProgress("fine-tuning", steps, say)],
+        state_seconds=STATE_SECONDS,
     )
 
 

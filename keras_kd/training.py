@@ -1,5 +1,6 @@
 """One unit of training: so many steps, the best checkpoint, resumable."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from keras_kd.schedules import LinearWarmupDecay
 STUDENT_FILE = "student.keras"
 RESULT_FILE = "result.json"
 STATE_FOLDER = "state"
+# In a run a kill costs a minute at the most, and the disk is left in peace.
+STATE_SECONDS = 60.0
 
 
 def adamw(learning_rate, steps, warmup=0.1, weight_decay=0.01, clip=1.0):
@@ -47,6 +50,7 @@ def train_unit(
     steps,
     evaluate_every,
     callbacks=(),
+    state_seconds=0.0,
 ):
     """Trains for `steps` steps and keeps the student that scores best.
 
@@ -66,6 +70,8 @@ def train_unit(
         evaluate_every: Steps between two scores.
         callbacks: Further Keras callbacks; they see the validation score as
             `validation` in their logs.
+        state_seconds: Least seconds between two saved states: how much work a
+            kill may cost. A teacher's state is three times its size.
 
     Returns:
         Dictionary: `steps`, `best_step`, `best_score`, `seconds` and the
@@ -79,7 +85,10 @@ def train_unit(
         return result
     evaluate_every = min(evaluate_every, steps)
     intervals = -(-steps // evaluate_every)
-    keeper = _BestAndState(folder, score, evaluate_every, steps)
+    keeper = _BestAndState(folder, score, evaluate_every, steps, state_seconds)
+    # A step that makes the optimizer's variables is traced twice, and tracing
+    # a recurrent student takes longer than hundreds of its steps.
+    distiller.optimizer.build(distiller.trainable_variables)
     done = keeper.restore(distiller)
     # The last interval may be shorter than the others.
     for first, last, length in _stretches(done, steps, evaluate_every):
@@ -119,8 +128,10 @@ def _stretches(done, steps, every):
 class _BestAndState(keras.callbacks.Callback):
     """Scores the student at the end of an interval, and saves what counts."""
 
-    def __init__(self, folder, score, every, steps):
+    def __init__(self, folder, score, every, steps, state_seconds):
         super().__init__()
+        self.state_seconds = state_seconds
+        self.saved_at = time.monotonic()
         self.folder = folder
         self.score = score
         self.every = every
@@ -134,8 +145,6 @@ class _BestAndState(keras.callbacks.Callback):
         if not state.exists():
             return 0
         progress = read_json(state / "progress.json")
-        if not distiller.optimizer.built:
-            distiller.optimizer.build(distiller.trainable_variables)
         distiller.load_weights(state / "state.weights.h5")
         self.history = progress["history"]
         self.seconds = progress["seconds"]
@@ -143,9 +152,7 @@ class _BestAndState(keras.callbacks.Callback):
 
     def forget_state(self):
         """Deletes the state of a unit that is done."""
-        for file in (self.folder / STATE_FOLDER).iterdir():
-            file.unlink()
-        (self.folder / STATE_FOLDER).rmdir()
+        shutil.rmtree(self.folder / STATE_FOLDER, ignore_errors=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
@@ -165,9 +172,12 @@ class _BestAndState(keras.callbacks.Callback):
         if value > max(earlier, default=float("-inf")):
             with write_aside(self.folder / STUDENT_FILE) as temporary:
                 self.model.student.save(temporary)
+        if time.monotonic() - self.saved_at < self.state_seconds:
+            return
         with folder_aside(self.folder / STATE_FOLDER) as temporary:
             self.model.save_weights(temporary / "state.weights.h5")
             write_json(
                 temporary / "progress.json",
                 {"history": self.history, "seconds": self.seconds},
             )
+        self.saved_at = time.monotonic()

@@ -90,6 +90,18 @@ def bag_classifier():
     return make
 
 
+@pytest.fixture
+def miniature_copy(miniature, tmp_path, monkeypatch):
+    """A copy of the run, to be changed. Its reports have no plots."""
+    import shutil
+
+    from keras_kd.evaluation import report
+    from keras_kd.run_folder import RunFolder
+
+    monkeypatch.setattr(report, "write_plots", lambda folder, result: [])
+    return RunFolder(shutil.copytree(miniature.folder, tmp_path / "run"))
+
+
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory):
     """A finished run in miniature, from files to a report. Don't change it."""

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import shutil
 import subprocess
 import sys
 
@@ -15,6 +14,7 @@ from keras_kd import distillation
 from keras_kd.cli import main
 from keras_kd.configuration import Configuration
 from keras_kd.deployment import TrainedStudent
+from keras_kd.export.errors import ExportError
 from tests import tiny
 
 COMMANDS = ("distill", "compare", "evaluate", "predict", "export")
@@ -229,8 +229,8 @@ class TestSettings:
 
 
 class TestDistill:
-    def test_finished_run_is_shown_again(self, run, miniature, tmp_path):
-        folder = shutil.copytree(miniature.folder, tmp_path / "run")
+    def test_finished_run_is_shown_again(self, run, miniature, miniature_copy):
+        folder = miniature_copy.folder
         flags = tiny.flags_of(miniature.configuration)
         status, out, err = run("distill", *flags, "--run", folder)
         assert status == 0, err
@@ -391,10 +391,10 @@ class TestExport:
         ],
     )
     def test_formats(
-        self, run, miniature, tmp_path, monkeypatch, arguments, expected
+        self, run, miniature_copy, monkeypatch, arguments, expected
     ):
         # The conversion itself is tested with `export_again`.
-        folder = shutil.copytree(miniature.folder, tmp_path / "run")
+        folder = miniature_copy.folder
         report = {"file": f"student_{expected}", "bytes": 5}
         monkeypatch.setattr(
             distillation,
@@ -407,12 +407,8 @@ class TestExport:
         stored = json.loads((folder / "metrics.json").read_text())
         assert stored["exports"][-1]["file"] == report["file"]
 
-    def test_file_that_fails_its_check(
-        self, run, miniature, tmp_path, monkeypatch
-    ):
-        from keras_kd.export.errors import ExportError
-
-        folder = shutil.copytree(miniature.folder, tmp_path / "run")
+    def test_file_that_fails_its_check(self, run, miniature_copy, monkeypatch):
+        folder = miniature_copy.folder
         before = (folder / "metrics.json").read_bytes()
 
         def fail(self, quantization):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -271,6 +270,7 @@ class TestArms:
             steps=2,
             evaluate_every=2,
         )
+        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
         for name in ("fine_tune", "examine"):
             monkeypatch.setattr(teaching, name, refuse)
         result = Comparison(

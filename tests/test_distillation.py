@@ -29,12 +29,6 @@ def student(miniature):
     return TrainedStudent(miniature.run)
 
 
-@pytest.fixture
-def copy(miniature, tmp_path):
-    """A copy of the run, to be changed."""
-    return RunFolder(shutil.copytree(miniature.folder, tmp_path / "run"))
-
-
 def refuse(*args, **kwargs):
     raise AssertionError("This is not to be called again.")
 
@@ -104,86 +98,114 @@ class TestExports:
         assert model.length == tiny.LENGTH
         assert model.metadata["agreement"] == 1.0
 
-    def test_second_run_does_nothing_twice(self, miniature, monkeypatch):
-        files = ["student.keras", "student_float32.tflite", "saved_model"]
-        before = {
-            name: (miniature.folder / name).stat().st_mtime_ns
-            for name in files[1:]
-        }
+    def test_second_run_does_nothing_twice(
+        self, miniature, miniature_copy, monkeypatch
+    ):
+        folder = miniature_copy.folder
+        files = ["student_float32.tflite", "saved_model"]
+        before = [(folder / name).stat().st_mtime_ns for name in files]
         monkeypatch.setattr(Distiller, "fit", refuse)
         monkeypatch.setattr(TrainedStudent, "export_litert", refuse)
         monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
         said = []
         result = distill(
-            miniature.configuration,
-            miniature.folder,
-            "the command",
-            say=said.append,
+            miniature.configuration, folder, "the command", say=said.append
         )
         assert result["exports"] == miniature.result["exports"]
         assert result["teacher_calls"] == 0
         assert not [line for line in said if "Writing" in line]
-        for name, changed in before.items():
-            assert (miniature.folder / name).stat().st_mtime_ns == changed
-        # The report is as the first run left it, but for the calls.
-        (miniature.folder / "metrics.json").write_text(
-            json.dumps(miniature.result)
-        )
+        after = [(folder / name).stat().st_mtime_ns for name in files]
+        assert after == before
 
-    def test_missing_file_is_written_again(self, copy, monkeypatch):
-        (copy.folder / "student_float32.tflite").unlink()
+    def test_missing_file_is_written_again(self, miniature_copy, monkeypatch):
+        (miniature_copy.folder / "student_float32.tflite").unlink()
         exported = []
 
         def export_litert(self, quantization):
             exported.append(quantization)
-            return {"file": f"student_{quantization}.tflite"}
+            return {"file": f"student_{quantization}", "format": "none"}
 
         monkeypatch.setattr(TrainedStudent, "export_litert", export_litert)
         monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
-        distill(copy.configuration, copy.folder, say=lambda text: None)
+        distill(
+            miniature_copy.configuration,
+            miniature_copy.folder,
+            say=lambda text: None,
+        )
         assert exported == ["float32"]
 
-    def test_another_student_is_exported_again(self, copy, monkeypatch):
-        unit = copy.unit("distilled-0")
-        shutil.copy(copy.unit("alone-0") / "student.keras", unit)
+    def test_another_student_is_exported_again(
+        self, miniature_copy, monkeypatch
+    ):
+        unit = miniature_copy.unit("distilled-0")
+        shutil.copy(miniature_copy.unit("alone-0") / "student.keras", unit)
         exported = []
         monkeypatch.setattr(
             distillation,
             "_export",
-            lambda student, name: exported.append(name) or {"file": name},
+            lambda student, name: (
+                exported.append(name) or {"file": name, "format": "none"}
+            ),
         )
-        distill(copy.configuration, copy.folder, say=lambda text: None)
+        distill(
+            miniature_copy.configuration,
+            miniature_copy.folder,
+            say=lambda text: None,
+        )
         assert exported == ["saved_model", "float32"]
 
-    def test_export_again(self, copy):
-        (report,) = export_again(copy.folder, ["float16"])
-        assert report["file"] == "student_float16.tflite"
-        assert report["max_difference"] < 5e-3
-        stored = json.loads((copy.folder / "metrics.json").read_text())
+    @pytest.mark.slow
+    def test_every_format_again(self, miniature_copy):
+        folder = miniature_copy.folder
+        formats = ["saved_model", "float16", "dynamic"]
+        reports = export_again(folder, formats)
+        assert reports[1]["max_difference"] < 5e-3
+        assert reports[2]["agreement"] >= 0.97
+        stored = json.loads((folder / "metrics.json").read_text())
+        assert [export["file"] for export in stored["exports"]] == [
+            "student_float32.tflite",
+            "saved_model",
+            "student_float16.tflite",
+            "student_dynamic.tflite",
+        ]
+        student = TrainedStudent(miniature_copy)
+        for name in ("student_float16.tflite", "student_dynamic.tflite"):
+            assert name in (folder / "report.md").read_text()
+            rows = read_examples(miniature_copy.configuration.test)
+            scores = student.score(rows, folder / "rows", name)
+            assert scores["accuracy"] > 0.95
+
+    def test_export_of_another_format_is_added(
+        self, miniature_copy, monkeypatch
+    ):
+        report = {"file": "student_float16.tflite", "quantization": "float16"}
+        monkeypatch.setattr(
+            TrainedStudent,
+            "export_litert",
+            lambda self, name: {**report, "asked": name},
+        )
+        folder = miniature_copy.folder
+        received = export_again(folder, ["float16"])
+        assert received == [{**report, "asked": "float16"}]
+        stored = json.loads((folder / "metrics.json").read_text())
         assert [export["file"] for export in stored["exports"]] == [
             "saved_model",
             "student_float32.tflite",
             "student_float16.tflite",
         ]
-        assert (
-            "student_float16.tflite" in (copy.folder / "report.md").read_text()
-        )
-        student = TrainedStudent(copy)
-        rows = read_examples(copy.configuration.test)
-        scores = student.score(
-            rows, copy.folder / "rows", copy.folder / report["file"]
-        )
-        assert scores["accuracy"] > 0.95
+        assert "student_float16.tflite" in (folder / "report.md").read_text()
 
     def test_export_of_the_same_format_replaces_its_report(
-        self, copy, monkeypatch
+        self, miniature_copy, monkeypatch
     ):
         report = {"file": "student_float32.tflite", "bytes": 7}
         monkeypatch.setattr(
             TrainedStudent, "export_litert", lambda self, name: report
         )
-        export_again(copy.folder, ["float32"])
-        stored = json.loads((copy.folder / "metrics.json").read_text())
+        export_again(miniature_copy.folder, ["float32"])
+        stored = json.loads(
+            (miniature_copy.folder / "metrics.json").read_text()
+        )
         assert [e["file"] for e in stored["exports"]] == [
             "saved_model",
             "student_float32.tflite",

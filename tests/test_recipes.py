@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from keras_kd import compare
 from keras_kd import distillation
 from keras_kd.configuration import Configuration
 from recipes import quickstart
@@ -33,6 +34,17 @@ def imdb(monkeypatch, capsys):
         return exit.value.code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leaves out what takes long, and is tested with the miniature run."""
+    monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+    monkeypatch.setattr(
+        distillation,
+        "_export",
+        lambda student, name: {"file": name, "format": "none"},
+    )
 
 
 @pytest.fixture
@@ -94,14 +106,8 @@ class TestImdb:
         assert not (run / "units").exists()
 
     def test_both_with_unlabelled_texts(
-        self, imdb, data, teacher, tmp_path, monkeypatch
+        self, imdb, data, teacher, tmp_path, quick
     ):
-        # What is written as files is tested with the miniature run.
-        monkeypatch.setattr(
-            distillation,
-            "_export",
-            lambda student, name: {"file": name, "format": "none"},
-        )
         with open(data / "unsup.txt", "rb") as plain:
             with gzip.open(data / "unsup.txt.gz", "wb") as packed:
                 shutil.copyfileobj(plain, packed)
@@ -125,7 +131,7 @@ class TestImdb:
         assert "student distilled" in out
         assert stored(run, "config.json")["layers"] == 1
 
-    def test_reviews_of_tfds(self, imdb, teacher, tmp_path):
+    def test_reviews_of_tfds(self, imdb, teacher, tmp_path, quick):
         tfds = pytest.importorskip("tensorflow_datasets")
         run = tmp_path / "run"
         with tfds.testing.mock_data(num_examples=100):

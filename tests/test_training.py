@@ -47,7 +47,7 @@ def make_rows(folder):
     )
 
 
-def make_distiller(steps=STEPS, eager=True):
+def make_distiller(steps=STEPS):
     """Dropout and AdamW: there is much state that could be lost."""
     keras.utils.set_random_seed(3)
     inputs = {
@@ -61,16 +61,15 @@ def make_distiller(steps=STEPS, eager=True):
     distiller.compile(
         adamw(0.05, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        run_eagerly=eager,
     )
     return distiller
 
 
-def train(folder, callbacks=(), score=None, eager=True, steps=STEPS):
+def train(folder, callbacks=(), score=None, steps=STEPS):
     """Trains a unit; by default its last weights are the best ones."""
     folder = Path(folder)
     rows = make_rows(folder.parent / "rows")
-    distiller = make_distiller(steps, eager)
+    distiller = make_distiller(steps)
     result = train_unit(
         folder,
         distiller,
@@ -207,7 +206,7 @@ def test_killed_process_goes_on_to_the_same_weights(tmp_path):
     """`kill -9` in the middle of an interval, and the same call again."""
     script = (
         "import sys; from tests.test_training import At, kill, train; "
-        "train(sys.argv[1], [At(8, kill)], eager=False)"
+        "train(sys.argv[1], [At(8, kill)])"
     )
     finished = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "unit")],
@@ -221,10 +220,10 @@ def test_killed_process_goes_on_to_the_same_weights(tmp_path):
     assert not (tmp_path / "unit" / "result.json").exists()
 
     steps = Steps()
-    resumed, distiller = train(tmp_path / "unit", [steps], eager=False)
+    resumed, distiller = train(tmp_path / "unit", [steps])
     # The first interval is not repeated.
     assert steps.seen == [*range(6, 15)]
-    whole, other = train(tmp_path / "whole", eager=False)
+    whole, other = train(tmp_path / "whole")
     assert_equal_weights(weights(distiller), weights(other))
     for one, two in zip(resumed["history"], whole["history"], strict=True):
         assert one == pytest.approx(two, abs=1e-6)
