@@ -36,7 +36,12 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", metavar="DIR", help="folder of the files")
-    parser.add_argument("--run", metavar="DIR", required=True)
+    parser.add_argument(
+        "--run",
+        metavar="DIR",
+        help="folder of the run (default: saved_models/, with a name of the "
+        "data, the student and its layers)",
+    )
     parser.add_argument("--mode", choices=sorted(ARMS), default="both")
     if unlabelled is not None:
         parser.add_argument(
@@ -53,7 +58,12 @@ def run_recipe(description, tfds_name, files, unlabelled=None, **defaults):
         load_keras()
         from keras_kd.distillation import distill
 
-        distill(resolve_settings(options), options.run, shown_command())
+        settings = resolve_settings(options)
+        name = tfds_name.removeprefix("tfds:").split("/")[0]
+        folder = options.run or (
+            f"saved_models/{name}-{settings.student}-{settings.layers}"
+        )
+        distill(settings, folder, shown_command())
 
     return guarded(run, options)
 

@@ -20,18 +20,15 @@ from tests import tiny
 
 
 @pytest.fixture
-def again(miniature, tmp_path):
+def again(miniature, miniature_copy):
     """Makes a comparison in a copy of the miniature run."""
 
     def make(**changes):
-        folder = tmp_path / "run"
-        if not folder.exists():
-            shutil.copytree(miniature.folder, folder)
         configuration = dataclasses.replace(miniature.configuration, **changes)
         said = []
         comparison = Comparison(
             configuration,
-            RunFolder.start(folder, configuration),
+            RunFolder.start(miniature_copy.folder, configuration),
             say=said.append,
         )
         comparison.said = said

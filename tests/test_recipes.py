@@ -204,10 +204,15 @@ class TestImdb:
         )
         assert not resolved
 
-    def test_run_is_needed(self, imdb):
-        status, _, err = imdb("--mode", "both")
-        assert status == 2
-        assert "--run" in err
+    def test_run_folder_has_a_name_by_itself(self, imdb, monkeypatch):
+        folders = []
+        monkeypatch.setattr(
+            "keras_kd.distillation.distill",
+            lambda settings, folder, command: folders.append(str(folder)),
+        )
+        status, _, err = imdb("--student", "transformer", "--layers", "2")
+        assert status == 0, err
+        assert folders == ["saved_models/imdb_reviews-transformer-2"]
 
 
 class TestQuickstart:
