@@ -50,7 +50,11 @@ print(json.dumps([labels, vocabulary, metadata, outputs]))
 """
 
 INTERRUPTED_EXPORT = """
+import signal
 import sys
+
+# A background job of a shell is started with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import keras
 import numpy as np
 from keras_kd.export.litert import export_litert
