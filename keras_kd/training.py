@@ -146,6 +146,9 @@ class _BestAndState(keras.callbacks.Callback):
             return 0
         progress = read_json(state / "progress.json")
         distiller.load_weights(state / "state.weights.h5")
+        # The student beside it may be from an interval that is now repeated.
+        with write_aside(self.folder / STUDENT_FILE) as temporary:
+            shutil.copy(state / STUDENT_FILE, temporary)
         self.history = progress["history"]
         self.seconds = progress["seconds"]
         return len(self.history)
@@ -176,6 +179,7 @@ class _BestAndState(keras.callbacks.Callback):
             return
         with folder_aside(self.folder / STATE_FOLDER) as temporary:
             self.model.save_weights(temporary / "state.weights.h5")
+            shutil.copy(self.folder / STUDENT_FILE, temporary)
             write_json(
                 temporary / "progress.json",
                 {"history": self.history, "seconds": self.seconds},

@@ -9,12 +9,12 @@ import pytest
 from keras_kd import compare
 from keras_kd import teaching
 from keras_kd.compare import Comparison
-from keras_kd.compare import ShuffledTargets
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.run_folder import RunFolder
 from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.teaching import TeacherRefused
 from tests import tiny
 

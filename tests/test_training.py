@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import types
 from pathlib import Path
 
 import keras
@@ -65,7 +67,7 @@ def make_distiller(steps=STEPS):
     return distiller
 
 
-def train(folder, callbacks=(), score=None, steps=STEPS):
+def train(folder, callbacks=(), score=None, steps=STEPS, state_seconds=0.0):
     """Trains a unit; by default its last weights are the best ones."""
     folder = Path(folder)
     rows = make_rows(folder.parent / "rows")
@@ -80,6 +82,7 @@ def train(folder, callbacks=(), score=None, steps=STEPS):
         steps,
         EVERY,
         callbacks,
+        state_seconds,
     )
     return result, distiller
 
@@ -319,6 +322,53 @@ def test_ctrl_c_loses_nothing(
     for one, two in zip(result["history"], expected["history"], strict=True):
         assert one == pytest.approx(two, abs=1e-6)
     assert names(folder) == ["result.json", "student.keras"]
+
+
+def test_killed_before_any_state_was_saved(tmp_path, uninterrupted):
+    folder = tmp_path / "unit"
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, [At(13, interrupt)], state_seconds=1e9)
+    assert names(folder) == ["student.keras"]
+    steps = Steps()
+    result, distiller = train(folder, [steps], state_seconds=1e9)
+    assert steps.seen == [*range(1, 15)]
+    assert_equal_weights(weights(distiller), uninterrupted[1])
+    assert names(folder) == ["result.json", "student.keras"]
+
+
+def test_best_student_is_that_of_the_history_that_goes_on(
+    tmp_path, monkeypatch
+):
+    # A machine that does not compute the same twice: the interval after the
+    # last saved state scored 0.9 before the kill, and scores 0.2 after it.
+    folder = tmp_path / "unit"
+    times = iter([0.0, 100.0, 100.0, 101.0])
+    scores = iter([0.4, 0.9])
+    with monkeypatch.context() as patched:
+        clock = types.SimpleNamespace(
+            monotonic=lambda: next(times), perf_counter=time.perf_counter
+        )
+        patched.setattr(training, "time", clock)
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                folder,
+                [At(13, interrupt)],
+                lambda: next(scores),
+                state_seconds=60.0,
+            )
+    kept = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            kept.append(weights(self.model))
+
+    scores = iter([0.2, 0.3])
+    result, distiller = train(folder, [Watch()], lambda: next(scores))
+    assert [entry["validation"] for entry in result["history"]] == [
+        0.4, 0.2, 0.3,
+    ]  # fmt: skip
+    assert (result["best_step"], result["best_score"]) == (5, 0.4)
+    assert_equal_weights(weights(distiller), kept[0], tolerance=0)
 
 
 def test_adamw_decays_kernels_alone_and_clips():
