@@ -1,13 +1,22 @@
 """The Distiller: a Keras model that trains a student on a teacher."""
 
+import contextlib
+
 import keras
 from keras import ops
 
 from keras_kd import batch
-from keras_kd.losses.distillation_loss import weighted_mean
-from keras_kd.schedules import value_at
-
-HARD_LABELS = "hard_labels"
+from keras_kd.losses.distillation_loss import wide_dtype
+from keras_kd.losses.hard_labels import label_weights
+from keras_kd.losses.hard_labels import labels_of
+from keras_kd.losses.hard_labels import predictions_of
+from keras_kd.losses.objective import Objective
+from keras_kd.model_checks import check_accumulation
+from keras_kd.model_checks import check_gives_logits
+from keras_kd.model_checks import check_reads_logits
+from keras_kd.model_checks import check_same_outputs
+from keras_kd.model_checks import check_schedules
+from keras_kd.model_checks import computes_in_float16
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -67,32 +76,29 @@ class Distiller(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        losses = list(losses)
         check_gives_logits(student, "student")
         if teacher is not None:
             check_gives_logits(teacher, "teacher")
             check_same_outputs(student, teacher)
-        names = [loss.name for loss in losses]
-        if len({HARD_LABELS, *names}) != len(names) + 1:
-            raise ValueError(
-                "Each loss needs a name of its own, other than "
-                f"'{HARD_LABELS}'. Received: {names}. Give `name=` to a loss."
-            )
-        if not callable(hard_label_weight) and not hard_label_weight >= 0:
-            raise ValueError(
-                "`hard_label_weight` must be zero or more. Received: "
-                f"{hard_label_weight}"
-            )
         self.student = student
         # A closure, because Keras tracks every model that is an attribute.
         self._get_teacher = lambda: teacher
-        self.losses_by_name = dict(zip(names, losses))
-        self.hard_label_weight = hard_label_weight
+        self.objective = Objective(
+            list(losses),
+            hard_label_weight,
+            wide_dtype(keras.tree.flatten(student.output)[0]),
+        )
         self._loss_metrics = {
             name: keras.metrics.Mean(name=f"{name}_loss")
-            for name in [HARD_LABELS, *names]
+            for name in self.objective.names
         }
-        self._hard_label_loss = None
+        self.accumulation_steps = 1
+        if keras.config.backend() == "tensorflow":
+            from keras_kd import distribution
+
+            distribution.check_scope(student, self._strategy())
+            if self._strategy() is not None:
+                distribution.vary_seeds(student)
         self.built = True  # The student is; BackupAndRestore asks for it.
 
     @property
@@ -105,12 +111,23 @@ class Distiller(keras.Model):
         check_same_outputs(self.student, teacher)
         self._get_teacher = lambda: teacher
 
+    @property
+    def losses_by_name(self):
+        """The distillation losses."""
+        return self.objective.losses_by_name
+
+    @property
+    def hard_label_weight(self):
+        """The weight of the loss on labels."""
+        return self.objective.hard_label_weight
+
     def compile(
         self,
         optimizer="adam",
         loss=None,
         metrics=None,
         jit_compile=False,
+        accumulation_steps=1,
         **kwargs,
     ):
         """Configures the training.
@@ -124,37 +141,95 @@ class Distiller(keras.Model):
             jit_compile: As in Keras, but off: XLA compiles anew for every
                 length of a batch, which costs more than it gains unless all
                 batches are padded to one length.
+            accumulation_steps: Pieces that a batch is cut into. The student
+                sees them one after the other, which takes the memory of one,
+                and is trained on their sum: the same step as with the whole
+                batch. On TensorFlow.
             **kwargs: As in Keras, but for `loss_weights`.
 
         Raises:
-            ValueError: `loss` expects probabilities.
+            ValueError: `loss` expects probabilities, or an option that can't
+                be used with the backend or with the strategy.
         """
         check_reads_logits(loss)
+        check_accumulation(accumulation_steps)
+        check_schedules(self.objective.settings)
         weighted_metrics = [
             *(metrics or []),
             *(kwargs.pop("weighted_metrics", None) or []),
         ]
-        super().compile(
-            optimizer=optimizer,
-            weighted_metrics=weighted_metrics,
-            jit_compile=jit_compile,
-            **kwargs,
-        )
-        self._hard_label_loss = loss
+        if self._strategy() is not None:
+            from keras_kd import distribution
+
+            distribution.check_compile(
+                self._strategy(),
+                optimizer,
+                weighted_metrics,
+                kwargs.get("steps_per_execution", 1),
+                jit_compile,
+            )
+        with self._scope():
+            optimizer = keras.optimizers.get(optimizer)
+            # Keras looks at the Distiller's own type alone, which is not that
+            # of a student that was built before.
+            if (
+                kwargs.get("auto_scale_loss", True)
+                and computes_in_float16(self.student)
+                and not isinstance(
+                    optimizer, keras.optimizers.LossScaleOptimizer
+                )
+            ):
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            super().compile(
+                optimizer=optimizer,
+                weighted_metrics=weighted_metrics,
+                jit_compile=jit_compile,
+                **kwargs,
+            )
+        self.objective.hard_label_loss = loss
+        self.accumulation_steps = accumulation_steps
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        loss = keras.saving.serialize_keras_object(self._hard_label_loss)
-        return {**config, "loss": loss} if config else config
+        loss = keras.saving.serialize_keras_object(
+            self.objective.hard_label_loss
+        )
+        if not config:
+            return config
+        steps = self.accumulation_steps
+        return {**config, "loss": loss, "accumulation_steps": steps}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        with self._scope():
+            self.optimizer.build(self.trainable_variables)
+
+    def _strategy(self):
+        # TensorFlow's, in whose scope the Distiller was made.
+        return getattr(self, "_distribute_strategy", None)
+
+    def _scope(self):
+        strategy = self._strategy()
+        return strategy.scope() if strategy else contextlib.nullcontext()
 
     def call(self, inputs, training=None):
         return self.student(
             batch.select_inputs(self.student, inputs), training=training
         )
+
+    def fit(self, x=None, *args, **kwargs):
+        """As in Keras; but only arrays are shuffled by default.
+
+        Data sets and generators come in an order of their own, and Keras
+        would warn that it can't change it.
+        """
+        arrays = isinstance(x, (dict, list, tuple)) or hasattr(x, "shape")
+        # `shuffle` is the eighth argument after `x`.
+        if len(args) < 8:
+            kwargs.setdefault("shuffle", arrays)
+        return super().fit(x, *args, **kwargs)
+
+    # === Losses ===
 
     def teacher_outputs(self, x, targets):
         """The teacher's outputs by name: cached, live, or none (empty)."""
@@ -170,82 +245,148 @@ class Distiller(keras.Model):
             ops.stop_gradient, batch.named_outputs(outputs)
         )
 
+    def with_teacher(self, x, targets):
+        """The targets with the teacher's outputs, where it has any."""
+        teacher = self.teacher_outputs(x, targets)
+        return {**targets, batch.TEACHER: teacher} if teacher else targets
+
+    def loss_weights(self, targets, sample_weight, training=True):
+        """The row weights of each loss, by name.
+
+        Validation rows may come without the teacher's outputs: they are then
+        scored on the labels alone.
+        """
+        has_teacher = batch.TEACHER in targets or self.teacher is not None
+        return self.objective.row_weights(
+            targets, sample_weight, training or has_teacher
+        )
+
+    def loss_sums(self, x, targets, y_pred, sample_weight, training=True):
+        """`(sum(w * v), sum(w))` of each loss, by name."""
+        targets = self.with_teacher(x, targets)
+        return self.objective.sums(
+            x,
+            targets,
+            y_pred,
+            sample_weight,
+            self._step(),
+            training or batch.TEACHER in targets,
+        )
+
+    def total_loss(self, values):
+        """The weighted sum of the losses' values, by name."""
+        return self.objective.total(values, self._step())
+
+    def penalty(self):
+        """The sum of the student's own losses, such as weight decay."""
+        total = ops.zeros((), self.objective.dtype)
+        for penalty in self.student.losses:
+            total = total + ops.cast(ops.sum(penalty), self.objective.dtype)
+        return total
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         targets = batch.split_targets(y)
         sample_weight = batch.row_weights(sample_weight)
-        step = 0 if self.optimizer is None else self.optimizer.iterations
-        student = batch.named_outputs(y_pred)
-        teacher = self.teacher_outputs(x, targets)
-        mask = x.get(batch.PADDING_MASK) if isinstance(x, dict) else None
-        total = ops.zeros(())
-        if self._hard_label_loss is not None and batch.LABELS in targets:
-            values = per_example(
-                self._hard_label_loss, labels_of(targets), y_pred
-            )
-            weights = label_weights(targets, sample_weight)
-            value = weighted_mean(values, weights)
-            total += value * value_at(self.hard_label_weight, step)
-            self._log_loss(HARD_LABELS, value, values, weights)
-        # Validation rows may come without the teacher's outputs: they are
-        # then scored on the labels alone.
-        for name, loss in self.losses_by_name.items():
-            if not teacher and not training:
-                break
-            values = loss(student, teacher, mask=mask, step=step)
-            value = weighted_mean(values, sample_weight)
-            total += value * loss.weight_at(step)
-            self._log_loss(name, value, values, sample_weight)
-        for penalty in self.student.losses:
-            total += ops.cast(penalty, "float32")
-        return total
+        sums = self.loss_sums(x, targets, y_pred, sample_weight, training)
+        values = {name: ops.divide_no_nan(*pair) for name, pair in sums.items()}
+        counts = {name: count for name, (_, count) in sums.items()}
+        self.log_losses(values, counts)
+        return self.total_loss(values) + self.penalty()
 
-    def _log_loss(self, name, value, values, weights):
-        count = ops.shape(values)[0] if weights is None else ops.sum(weights)
-        self._loss_metrics[name].update_state(value, sample_weight=count)
+    def _step(self):
+        return 0 if self.optimizer is None else self.optimizer.iterations
+
+    # === Logs ===
+
+    def log_losses(self, values, counts):
+        """Logs each loss's value over `counts` (the sum of weights) rows."""
+        for name, value in values.items():
+            self._loss_metrics[name].update_state(
+                value, sample_weight=counts[name]
+            )
+
+    def log_total(self, loss, rows):
+        """Logs the total of a batch of `rows` rows."""
+        self._loss_tracker.update_state(loss, sample_weight=rows)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         targets = batch.split_targets(y)
+        sample_weight = batch.row_weights(sample_weight)
+        measured = self.loss_weights(targets, sample_weight, training=False)
+        if batch.LABELS in targets and self._compile_metrics is not None:
+            self._compile_metrics.update_state(
+                labels_of(targets),
+                predictions_of(y_pred),
+                label_weights(targets, sample_weight),
+            )
+        skipped = [
+            metric
+            for name, metric in self._loss_metrics.items()
+            if name not in measured
+        ]
         if batch.LABELS not in targets:
-            return {
-                metric.name: metric.result()
-                for metric in self.metrics
-                if metric is not self._compile_metrics
-            }
-        return super().compute_metrics(
-            x,
-            labels_of(targets),
-            y_pred,
-            label_weights(targets, batch.row_weights(sample_weight)),
-        )
+            skipped.append(self._compile_metrics)
+        return self._results(skipped)
+
+    def _results(self, skipped=()):
+        results = {}
+        for metric in self.metrics:
+            if any(metric is other for other in skipped):
+                continue
+            if metric is self._compile_metrics:
+                results.update(metric.result() if metric.built else {})
+            else:
+                results[metric.name] = metric.result()
+        return results
+
+    def _get_metrics_result_or_logs(self, logs):
+        # At the end of an epoch: the mean over all rows and replicas, without
+        # what no row was measured for, which would be logged as 0.
+        results = self._results()
+        metrics = list(self._loss_metrics.values())
+        if self._compile_metrics is not None:
+            metrics += self._compile_metrics.metrics
+        for metric in metrics:
+            count = getattr(metric, "count", None)
+            if metric.name not in logs if count is None else not count.numpy():
+                results.pop(metric.name, None)
+        return results
+
+    # === Steps ===
 
     def train_step(self, *args):
         if keras.config.backend() != "tensorflow":
             return super().train_step(*args)
-        import tensorflow as tf
+        from keras_kd import tensorflow_step
 
-        (data,) = args
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        targets = batch.split_targets(y)
-        teacher = self.teacher_outputs(x, targets)
-        if teacher:
-            targets = {**targets, batch.TEACHER: teacher}
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x, targets, y_pred, sample_weight, True)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights
-        gradients = tape.gradient(scaled_loss, weights)
-        # An embedding's gradient is a list of rows in which a repeated token
-        # stands twice; Adam and its kin would square each row by itself.
-        gradients = [
-            gradient if gradient is None else tf.convert_to_tensor(gradient)
-            for gradient in gradients
-        ]
-        self.optimizer.apply(gradients, weights)
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(y_pred)[0])
-        return self.compute_metrics(x, targets, y_pred, sample_weight)
+        return tensorflow_step.train_step(self, *unpack(*args))
+
+    def test_step(self, *args):
+        if keras.config.backend() != "tensorflow":
+            return super().test_step(*args)
+        from keras_kd import tensorflow_step
+
+        return tensorflow_step.test_step(self, *unpack(*args))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy Keras averages the first batch over the replicas, to
+        # see its shapes, and fails where their parts are not of one size.
+        strategy = self._strategy()
+        if strategy is None:
+            return super()._maybe_symbolic_build(iterator, data_batch)
+        if self.optimizer.built and self._compile_metrics.built:
+            return None
+        for _, _, batches in iterator or ():
+            data_batch = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0],
+                next(batches),
+            )
+            break
+        return super()._maybe_symbolic_build(data_batch=data_batch)
+
+    # === Saving ===
 
     # Keras' checkpoints leave out the random states, so that a run that is
     # resumed would see other dropout masks than one that was not interrupted.
@@ -289,92 +430,7 @@ class Distiller(keras.Model):
         return cls(**config)
 
 
-def labels_of(targets):
-    """The labels, with 0 on rows that have none.
-
-    Such a row may hold any value, and not all are harmless at weight 0: a
-    class of -1 stops a cross-entropy, and NaN times 0 is NaN.
-    """
-    labels = targets[batch.LABELS]
-    weight = targets.get(batch.LABEL_WEIGHT)
-    if weight is None:
-        return labels
-    labels = ops.convert_to_tensor(labels)
-    weight = ops.reshape(weight, (-1, *[1] * (len(labels.shape) - 1)))
-    return ops.where(weight > 0, labels, ops.zeros_like(labels))
-
-
-def label_weights(targets, sample_weight):
-    """The weight of each row's hard label; `None` where all count alike."""
-    weights = [
-        weight
-        for weight in (targets.get(batch.LABEL_WEIGHT), sample_weight)
-        if weight is not None
-    ]
-    if not weights:
-        return None
-    weights = [ops.cast(weight, "float32") for weight in weights]
-    return weights[0] if len(weights) == 1 else weights[0] * weights[1]
-
-
-def per_example(loss, labels, predictions):
-    """A Keras loss before its reduction: one value an example."""
-    call = loss.call if isinstance(loss, keras.losses.Loss) else loss
-    values = call(labels, ops.cast(predictions, "float32"))
-    while len(values.shape) > 1:
-        values = ops.mean(values, axis=-1)
-    return values
-
-
-def check_reads_logits(loss):
-    """Refuses a loss that would take raw logits for probabilities."""
-    if isinstance(loss, str):
-        raise ValueError(
-            "`loss` must be a loss object, which says whether it reads logits. "
-            f"Received: '{loss}'. Use for example "
-            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
-        )
-    reads_logits = getattr(loss, "_fn_kwargs", {}).get("from_logits", True)
-    if not reads_logits:
-        raise ValueError(
-            f"The student gives raw logits. Received: {type(loss).__name__} "
-            "with from_logits=False, which reads probabilities. Build it with "
-            "from_logits=True."
-        )
-
-
-def check_gives_logits(model, role):
-    """Refuses a model whose last layer turns logits into probabilities."""
-    layers = getattr(model, "layers", None) or [None]
-    activation = getattr(layers[-1], "activation", None)
-    activation = getattr(activation, "__name__", None)
-    if isinstance(layers[-1], keras.layers.Softmax):
-        activation = "softmax"
-    if activation in ("softmax", "sigmoid", "log_softmax"):
-        raise ValueError(
-            f"The {role} must give raw logits. Received: '{model.name}', whose "
-            f"last layer '{layers[-1].name}' applies {activation}. Build it "
-            "with activation=None: the losses apply it, with the temperature."
-        )
-
-
-def check_same_outputs(student, teacher):
-    """Refuses a teacher whose outputs the student can't match."""
-    shapes = [
-        {
-            name: output.shape[-1]
-            for name, output in batch.named_outputs(model.output).items()
-        }
-        for model in (student, teacher)
-    ]
-    different = {
-        name: (size, shapes[1][name])
-        for name, size in shapes[0].items()
-        if name in shapes[1] and shapes[1][name] != size
-    }
-    if different:
-        raise ValueError(
-            "Student and teacher must have the same number of outputs. "
-            "Received (student, teacher): "
-            f"{different}. Build the student with the teacher's number."
-        )
+def unpack(data):
+    """`(x, targets, sample weight)` of a batch, as the contract has them."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return x, batch.split_targets(y), batch.row_weights(sample_weight)

@@ -3,11 +3,18 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_kd.distiller import Distiller
+from keras_kd.losses.logits_mse import LogitsMSE
 from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.models.heads import masked_pool
 from keras_kd.models.recurrent import recurrent_student
+from keras_kd.schedules import CosineSchedule
+from keras_kd.schedules import JoinedSchedule
+from keras_kd.schedules import LinearSchedule
+from keras_kd.schedules import LinearWarmupDecay
 
 VOCABULARY, CLASSES = 20, 3
 
@@ -240,17 +247,413 @@ def test_backup_and_restore_continues_exactly(tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-7)
 
 
-@pytest.mark.parametrize("options", [{"jit_compile": True}, {}])
-def test_jit_and_mixed_precision(options):
-    x, y = data()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+def weights_of(distiller):
+    return distiller.student.get_weights()
+
+
+def assert_same_weights(one, other, atol=1e-6):
+    for a, b in zip(weights_of(one), weights_of(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=atol)
+
+
+def masked_bag(policy="float32", **options):
+    """As `bag`, but it reads the mask, and of the same weights every time."""
+    keras.config.set_dtype_policy(policy)
     try:
-        student = bag()
+        tensors = {
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "padding_mask")
+        }
+        x = layers.Embedding(VOCABULARY, 4)(tensors["token_ids"])
+        x = masked_pool(x, tensors["padding_mask"], "mean")
+        x = layers.Dense(CLASSES, **options)(x)
+        model = keras.Model(tensors, x)
     finally:
         keras.config.set_dtype_policy("float32")
-    distiller = compiled(student, losses=[SoftTargets()], **options)
-    logs = distiller.fit(x, y, epochs=2, verbose=0).history
-    assert np.isfinite(logs["loss"]).all()
+    generator = np.random.default_rng(0)
+    model.set_weights(
+        [generator.normal(size=w.shape) for w in model.get_weights()]
+    )
+    return model
+
+
+class TestPrecision:
+    """Against float32, after six steps; the Distiller is built later."""
+
+    def train(self, policy, optimizer=None, **options):
+        x, y = data()
+        distiller = Distiller(
+            masked_bag(policy), losses=[SoftTargets(), LogitsMSE(weight=0.1)]
+        )
+        distiller.compile(
+            optimizer or keras.optimizers.SGD(0.2, global_clipnorm=0.5),
+            loss=hard_label_loss(),
+            metrics=["accuracy"],
+            **options,
+        )
+        history = distiller.fit(
+            x,
+            y,
+            sample_weight=np.linspace(0, 2, 12),
+            epochs=2,
+            batch_size=4,
+            shuffle=False,
+            verbose=0,
+        ).history
+        return distiller, history["loss"]
+
+    @pytest.mark.parametrize("jit_compile", [False, True])
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_half_precision_trains_as_float32(self, policy, jit_compile):
+        exact, losses = self.train("float32")
+        half, half_losses = self.train(policy, jit_compile=jit_compile)
+        np.testing.assert_allclose(half_losses, losses, rtol=1e-2)
+        assert_same_weights(exact, half, atol=5e-3)
+        assert all(w.dtype == "float32" for w in weights_of(half))
+        scaled = isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer)
+        assert scaled == (policy == "mixed_float16")
+
+    def test_a_loss_scale_of_ones_own_is_kept_and_lowered(self):
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(0.2), initial_scale=2.0**40
+        )
+        distiller, _ = self.train("mixed_float16", optimizer)
+        assert distiller.optimizer is optimizer
+        # Six steps overflow, and each halves it.
+        assert float(optimizer.dynamic_scale.numpy()) == 2.0**34
+        assert int(optimizer.iterations.numpy()) == 0
+
+    def test_xla_and_several_steps_at_once_change_nothing(self):
+        plain, losses = self.train("float32")
+        for options in ({"jit_compile": True}, {"steps_per_execution": 2}):
+            other, other_losses = self.train("float32", **options)
+            np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
+            assert_same_weights(plain, other)
+
+    def test_float64_students_are_trained_in_float64(self):
+        distiller, losses = self.train("float64")
+        assert distiller.objective.dtype == "float64"
+        _, expected = self.train("float32")
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def uneven_data(rows, cached):
+    """With padding, rows without a label, and weights, some of them 0."""
+    generator = np.random.default_rng(rows)
+    x, y = data(rows, teacher=cached, seed=rows)
+    mask = np.arange(5) < generator.integers(1, 6, (rows, 1))
+    x["token_ids"] = (x["token_ids"] * mask).astype("int32")
+    x["padding_mask"] = mask.astype("int32")
+    y["label_weight"] = generator.integers(0, 2, rows).astype("float32")
+    weights = generator.choice([0.0, 0.5, 1.0, 2.0], rows)
+    return x, y, weights.astype("float32")
+
+
+class TestAccumulation:
+    def train(self, steps, optimizer=None, cached=True, weigh=True, **options):
+        keras.utils.set_random_seed(1)
+        distiller = Distiller(
+            masked_bag(kernel_regularizer="l2", **options),
+            teacher=None if cached else bag("teacher"),
+            losses=[SoftTargets(), LogitsMSE(weight=0.1)],
+            hard_label_weight=0.4,
+        )
+        distiller.compile(
+            optimizer or keras.optimizers.SGD(0.5),
+            loss=hard_label_loss(),
+            metrics=["accuracy"],
+            accumulation_steps=steps,
+        )
+        logs = []
+        # 7 rows are not a multiple of the pieces, 2 are fewer than those.
+        for rows in (12, 7, 2, 1):
+            x, y, weights = uneven_data(rows, cached)
+            logs.append(
+                distiller.train_on_batch(
+                    x, y, weights if weigh else None, return_dict=True
+                )
+            )
+        return distiller, logs
+
+    @pytest.mark.parametrize("cached", [True, False])
+    @pytest.mark.parametrize("weigh", [True, False])
+    @pytest.mark.parametrize("steps", [2, 3])
+    def test_it_is_the_step_of_the_whole_batch(self, steps, cached, weigh):
+        whole, expected = self.train(1, cached=cached, weigh=weigh)
+        pieces, logs = self.train(steps, cached=cached, weigh=weigh)
+        assert_same_weights(whole, pieces)
+        for one, other in zip(expected, logs):
+            assert set(one) == set(other)
+            for name, value in one.items():
+                assert other[name] == pytest.approx(value, rel=1e-6, abs=1e-6)
+
+    def test_adam_and_clipping_see_the_sum(self):
+        adam = keras.optimizers.Adam
+        whole, _ = self.train(1, adam(0.1, epsilon=0.01, clipnorm=0.1))
+        pieces, _ = self.train(4, adam(0.1, epsilon=0.01, clipnorm=0.1))
+        assert_same_weights(whole, pieces)
+        assert int(pieces.optimizer.iterations.numpy()) == 4
+
+    def test_half_precision(self):
+        whole, _ = self.train(1, policy="mixed_float16")
+        pieces, _ = self.train(3, policy="mixed_float16")
+        assert_same_weights(whole, pieces, atol=5e-3)
+
+    def test_with_xla_and_recurrent_layers(self):
+        def train(steps, jit_compile):
+            keras.utils.set_random_seed(0)
+            student = recurrent_student(
+                VOCABULARY, CLASSES, units=3, embedding_dim=4, dropout=0.0
+            )
+            distiller = Distiller(student, losses=[SoftTargets()])
+            distiller.compile(
+                keras.optimizers.SGD(0.5),
+                accumulation_steps=steps,
+                jit_compile=jit_compile,
+            )
+            x, y = data(8)
+            y.pop("labels")
+            for _ in range(2):
+                distiller.train_on_batch(x, y)
+            return distiller
+
+        whole = train(1, False)
+        assert_same_weights(whole, train(4, False))
+        assert_same_weights(whole, train(4, True), atol=1e-5)
+
+    def test_each_piece_drops_units_of_its_own(self):
+        inputs = keras.Input((64,), name="token_ids")
+        x = layers.Dropout(0.5)(inputs)
+        student = keras.Model(
+            inputs,
+            layers.Dense(1, use_bias=False, kernel_initializer="zeros")(x),
+        )
+        distiller = Distiller(student, losses=[LogitsMSE()])
+        distiller.compile(keras.optimizers.SGD(1.0), accumulation_steps=2)
+        y = {"teacher": {"logits": np.ones((2, 1), "float32")}}
+        distiller.train_on_batch(np.ones((2, 64), "float32"), y)
+        # A weight moves by 2 in a piece that keeps its unit: 0, 2 or 4.
+        (kernel,) = student.get_weights()
+        assert set(np.round(kernel[:, 0], 4)) == {0.0, 2.0, 4.0}
+
+    def test_variables_without_a_gradient_stay_as_they_are(self):
+        # Weight decay would shrink them if their gradient were 0, not None.
+        def train(steps):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((2,), name="token_ids")
+            hidden = layers.Dense(2)(inputs)
+            outputs = {"logits": layers.Dense(2)(hidden)}
+            outputs["unused"] = layers.Dense(2, name="unused")(hidden)
+            student = keras.Model(inputs, outputs)
+            distiller = Distiller(student, losses=[LogitsMSE()])
+            distiller.compile(
+                keras.optimizers.SGD(0.1, weight_decay=0.1),
+                accumulation_steps=steps,
+            )
+            x = np.arange(8, dtype="float32").reshape(4, 2)
+            y = {"teacher": {"logits": x[:, ::-1]}}
+            before = student.get_layer("unused").get_weights()
+            with pytest.warns(UserWarning, match="Gradients do not exist"):
+                distiller.train_on_batch(x, y)
+            for one, other in zip(
+                before, student.get_layer("unused").get_weights()
+            ):
+                np.testing.assert_array_equal(one, other)
+            return distiller
+
+        assert_same_weights(train(1), train(2))
+
+    def test_it_is_kept_when_the_distiller_is_saved(self, tmp_path):
+        distiller, _ = self.train(3)
+        distiller.save(tmp_path / "distiller.keras")
+        again = keras.saving.load_model(tmp_path / "distiller.keras")
+        assert again.accumulation_steps == 3
+
+    @pytest.mark.parametrize("steps", [0, 2.0, -1])
+    def test_steps_that_are_none(self, steps):
+        with pytest.raises(ValueError, match="whole number, 1 or more"):
+            Distiller(bag()).compile("sgd", accumulation_steps=steps)
+
+    def test_the_optimizers_own_accumulation_works_as_in_keras(self):
+        # Two halves of a batch, of the same weight: the mean of their
+        # gradients, after the second.
+        x, y = data(8)
+        trained = []
+        for size, accumulate in ((8, None), (4, 2)):
+            optimizer = keras.optimizers.SGD(
+                0.5, gradient_accumulation_steps=accumulate
+            )
+            keras.utils.set_random_seed(0)
+            distiller = compiled(bag(), optimizer, losses=[SoftTargets()])
+            before = weights_of(distiller)
+            for start in range(0, 8, size):
+                part = slice(start, start + size)
+                distiller.train_on_batch(
+                    *keras.tree.map_structure(lambda a: a[part], (x, y))
+                )
+                if start + size < 8:
+                    np.testing.assert_array_equal(
+                        weights_of(distiller)[0], before[0]
+                    )
+            trained.append(distiller)
+        assert_same_weights(*trained)
+
+
+class TestWhatIsNotMeasuredIsNotLogged:
+    def test_validation_rows_without_teacher_targets(self, tmp_path):
+        x, y = data()
+        held_out = x, {"labels": y["labels"]}
+        distiller = compiled(bag(), losses=[SoftTargets()])
+        c = keras.callbacks
+        history = distiller.fit(
+            x,
+            y,
+            validation_data=held_out,
+            epochs=2,
+            verbose=0,
+            callbacks=[
+                c.CSVLogger(tmp_path / "log.csv"),
+                c.EarlyStopping("val_loss", patience=1),
+                c.ReduceLROnPlateau("val_hard_labels_loss", mode="min"),
+                c.ModelCheckpoint(
+                    tmp_path / "best.weights.h5",
+                    monitor="val_accuracy",
+                    save_best_only=True,
+                    save_weights_only=True,
+                ),
+                c.TensorBoard(tmp_path / "tensorboard"),
+            ],
+        ).history
+        expected = {"loss", "hard_labels_loss", "accuracy"}
+        validated = {n for n in history if n.startswith("val_")}
+        assert validated == {f"val_{name}" for name in expected}
+        assert "soft_targets_loss" in history
+        assert set(
+            distiller.evaluate(*held_out, return_dict=True, verbose=0)
+        ) == (expected)
+        # As a list: the total, the loss on labels, the accuracy.
+        assert len(distiller.evaluate(*held_out, verbose=0)) == 3
+        assert "soft_targets_loss" in distiller.evaluate(
+            x, y, return_dict=True, verbose=0
+        )
+
+    def test_rows_without_a_label(self):
+        x, y = data()
+        distiller = compiled(bag(), losses=[SoftTargets()])
+        unlabelled = {**y, "label_weight": np.zeros(12, "float32")}
+        for targets in (unlabelled, {"teacher": y["teacher"]}):
+            logs = distiller.fit(x, targets, verbose=0).history
+            assert set(logs) == {"loss", "soft_targets_loss"}
+        logs = distiller.fit(x, y, verbose=0).history
+        assert {"hard_labels_loss", "accuracy"} <= set(logs)
+
+
+class TestShuffle:
+    def order(self, recwarn, make, **options):
+        """The first token of every row, as `fit` comes by it."""
+        seen = []
+
+        class Keep(keras.layers.Layer):
+            def compute_output_spec(self, inputs):
+                return keras.KerasTensor((None, CLASSES), "float32")
+
+            def call(self, inputs):
+                seen.extend(keras.ops.convert_to_numpy(inputs)[:, 0])
+                return keras.ops.cast(inputs[:, :CLASSES], "float32")
+
+        inputs = keras.Input((5,), dtype="int32", name="token_ids")
+        student = keras.Model(inputs, layers.Dense(CLASSES)(Keep()(inputs)))
+        distiller = Distiller(student)
+        distiller.compile("sgd", loss=hard_label_loss(), run_eagerly=True)
+        x = {"token_ids": np.tile(np.arange(64, dtype="int32")[:, None], 5)}
+        y = {"labels": np.zeros(64, "int32")}
+        distiller.fit(*make(x, y), verbose=0, **options)
+        assert not [w for w in recwarn if "shuffle" in str(w.message)]
+        assert sorted(seen) == list(range(64))
+        return [int(token) for token in seen]
+
+    def test_arrays_are_shuffled_unless_told_otherwise(self, recwarn):
+        shuffled = self.order(recwarn, lambda x, y: (x, y))
+        assert shuffled != list(range(64))
+        kept = self.order(recwarn, lambda x, y: (x, y), shuffle=False)
+        assert kept == list(range(64))
+
+    def test_data_sets_are_left_alone_without_a_warning(self, recwarn):
+        def dataset(x, y):
+            return (tf.data.Dataset.from_tensor_slices((x, y)).batch(8),)
+
+        def generator(x, y):
+            return ((batch for batch in [(x, y)]),)
+
+        for make in (dataset, generator):
+            assert self.order(recwarn, make) == list(range(64))
+
+
+def test_students_with_further_outputs_are_trained_on_their_logits():
+    x, y = data()
+    plain = masked_bag()
+    inputs = plain.inputs
+    hidden = plain.layers[-1].input
+    named = keras.Model(inputs, {"hidden": hidden, "logits": plain.output})
+    logs = []
+    for student in (plain, named):
+        distiller = compiled(student, losses=[SoftTargets()])
+        logs.append(distiller.evaluate(x, y, return_dict=True, verbose=0))
+    assert logs[0] == pytest.approx(logs[1], rel=1e-6)
+    assert np.isfinite(distiller.fit(x, y, verbose=0).history["loss"]).all()
+
+
+class TestSchedules:
+    def make(self):
+        keras.utils.set_random_seed(0)
+        return compiled(
+            bag(),
+            losses=[
+                SoftTargets(
+                    temperature=LinearSchedule(4.0, 1.0, 3),
+                    weight=CosineSchedule(1.0, 0.0, 2),
+                ),
+                LogitsMSE(JoinedSchedule([0.0, 0.5], [1])),
+            ],
+            hard_label_weight=LinearSchedule(0.0, 1.0, 2),
+        )
+
+    def test_each_step_has_its_values(self):
+        x, y = data()
+        distiller = self.make()
+        labels, teacher = y["labels"], np.float64(y["teacher"]["logits"])
+        for temperature, soft_weight, mse_weight, hard_weight in (
+            (4.0, 1.0, 0.0, 0.0),
+            (3.0, 0.5, 0.5, 0.5),
+            (2.0, 0.0, 0.5, 1.0),
+            (1.0, 0.0, 0.5, 1.0),
+        ):
+            logits = np.float64(
+                distiller.student({"token_ids": x["token_ids"]})
+            )
+            p, q = (softmax(z / temperature) for z in (teacher, logits))
+            soft = temperature**2 * (p * np.log(p / q)).sum(-1).mean()
+            mse = ((teacher - logits) ** 2).sum(-1).mean()
+            hard = -np.log(softmax(logits)[np.arange(12), labels]).mean()
+            logs = distiller.train_on_batch(x, y, return_dict=True)
+            assert logs["soft_targets_loss"] == pytest.approx(soft, rel=1e-4)
+            total = soft_weight * soft + mse_weight * mse + hard_weight * hard
+            assert logs["loss"] == pytest.approx(total, rel=1e-4)
+
+    def test_a_saved_distiller_goes_on_with_them(self, tmp_path):
+        x, y = data()
+        distiller = self.make()
+        distiller.train_on_batch(x, y)
+        distiller.save(tmp_path / "distiller.keras")
+        again = keras.saving.load_model(tmp_path / "distiller.keras")
+        assert isinstance(again.hard_label_weight, LinearSchedule)
+        for _ in range(3):
+            logs = [
+                model.train_on_batch(x, y, return_dict=True)
+                for model in (distiller, again)
+            ]
+            assert logs[0] == pytest.approx(logs[1], rel=1e-6)
+        assert_same_weights(distiller, again)
 
 
 def test_same_logits_have_no_soft_target_loss_or_gradient():
@@ -283,6 +686,27 @@ class TestRefusals:
             Distiller(bag(), hard_label_weight=-1)
         with pytest.raises(ValueError, match="zero or more. Received: -0.5"):
             SoftTargets(weight=-0.5)
+
+    def test_schedules_that_come_to_be_negative_or_zero(self):
+        with pytest.raises(ValueError, match="zero or more. Received: -2 at"):
+            Distiller(bag(), hard_label_weight=LinearSchedule(1.0, -2.0, 9))
+        with pytest.raises(ValueError, match="0 at the lowest of LinearWarm"):
+            SoftTargets(LinearWarmupDecay(4.0, 10))
+        cosine = keras.optimizers.schedules.CosineDecay(4.0, 10)
+        with pytest.raises(ValueError, match="0 at the lowest of CosineDecay"):
+            SoftTargets(cosine)
+
+    def test_what_other_backends_cannot_do(self, monkeypatch):
+        scheduled = Distiller(
+            bag(), losses=[SoftTargets(LinearSchedule(4.0, 1.0, 9))]
+        )
+        monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+        with pytest.raises(ValueError, match="'temperature of soft_targets'"):
+            scheduled.compile("sgd")
+        plain = Distiller(bag(), losses=[SoftTargets()])
+        with pytest.raises(ValueError, match="Received: 2, on jax"):
+            plain.compile("sgd", accumulation_steps=2)
+        plain.compile("sgd")
 
     def test_losses_that_read_probabilities(self):
         distiller = Distiller(bag())

@@ -5,6 +5,7 @@ import re
 import keras
 from keras import ops
 
+from keras_kd.schedules import lowest_value
 from keras_kd.schedules import value_at
 
 
@@ -21,16 +22,13 @@ class DistillationLoss:
         name: The name under which the loss is logged.
 
     Raises:
-        ValueError: A negative weight.
+        ValueError: A weight that is negative, or a schedule that comes to be.
     """
 
     outputs = ()  # Names of the outputs that student and teacher must have.
 
     def __init__(self, weight=1.0, name=None):
-        if not callable(weight) and not weight >= 0:
-            raise ValueError(
-                f"The weight of a loss must be zero or more. Received: {weight}"
-            )
+        check_weight("The weight of a loss", weight)
         self.weight = weight
         self.name = (
             name or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
@@ -40,8 +38,9 @@ class DistillationLoss:
         """The loss of each example.
 
         Args:
-            student: Dictionary of the student's outputs, float32.
-            teacher: Dictionary of the teacher's outputs, float32.
+            student: Dictionary of the student's outputs, float32 (or float64,
+                where the student computes in it).
+            teacher: Dictionary of the teacher's outputs, of the same type.
             mask: `[batch, length]`, 1 on real tokens; `None` where the inputs
                 have no padding.
             step: The optimizer's step, for schedules.
@@ -61,9 +60,13 @@ class DistillationLoss:
                     "Let the model (or the cache of teacher targets) give "
                     "them, or take the loss out."
                 )
-        # Half precision has too few digits for differences of logits.
         student, teacher = (
-            {name: ops.cast(o[name], "float32") for name in self.outputs}
+            {name: ops.convert_to_tensor(o[name]) for name in self.outputs}
+            for o in (student, teacher)
+        )
+        dtypes = {name: wide_dtype(student[name]) for name in self.outputs}
+        student, teacher = (
+            {name: ops.cast(o[name], dtypes[name]) for name in self.outputs}
             for o in (student, teacher)
         )
         return self.per_example(student, teacher, mask, step)
@@ -89,6 +92,60 @@ class DistillationLoss:
         return cls(**config)
 
 
+def check_weight(what, weight):
+    """Refuses a weight that is, or at some step comes to be, negative."""
+    lowest = lowest_value(weight)
+    if not 0 <= lowest < float("inf"):
+        when = " at its lowest" if callable(weight) else ""
+        raise ValueError(
+            f"{what} must be zero or more. Received: {lowest:g}{when}. "
+            "0 switches a loss off."
+        )
+
+
+def wide_dtype(tensor):
+    """The type that a loss is computed in.
+
+    Half precision has too few digits for differences of logits.
+    """
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return "float64" if dtype == "float64" else "float32"
+
+
+def check_same_last_axis(loss, student, teacher, least=1):
+    """Refuses outputs that can't be compared entry by entry.
+
+    Broadcasting would make a number of a tensor of another shape without a
+    word: `[batch]` against `[batch, 1]` compares all rows with one another.
+    """
+    shapes = [tuple(tensor.shape) for tensor in (student, teacher)]
+    sizes = [shape[-1] if shape else 0 for shape in shapes]
+    if (
+        len(shapes[0]) != len(shapes[1])
+        or sizes[0] != sizes[1]
+        or len(shapes[0]) not in (2, 3)
+        or sizes[0] < least
+    ):
+        few = ", two or more," if least == 2 else ""
+        raise ValueError(
+            f"Loss '{loss}' needs the same outputs{few} from both models, "
+            "`[batch, outputs]` or `[batch, length, outputs]`. Received: "
+            f"{sizes[0]} logits of the student and {sizes[1]} of the teacher, "
+            f"of shapes {shapes[0]} and {shapes[1]}. Build the student with "
+            "the teacher's number of outputs."
+        )
+
+
+def masked_mean(values, mask):
+    """Mean of `[batch, length]` over the positions where `mask` is 1."""
+    if mask is None:
+        return ops.mean(values, axis=1)
+    mask = ops.cast(mask, values.dtype)
+    return ops.divide_no_nan(
+        ops.sum(values * mask, axis=1), ops.sum(mask, axis=1)
+    )
+
+
 def weighted_mean(values, weights=None):
     """`sum(w * v) / sum(w)` over examples, and 0 where all weights are 0.
 
@@ -101,10 +158,11 @@ def weighted_mean(values, weights=None):
 
 def weighted_sums(values, weights=None):
     """`(sum(w * v), sum(w))`, for a mean over several batches or replicas."""
-    values = ops.cast(values, "float32")
+    values = ops.convert_to_tensor(values)
+    values = ops.cast(values, wide_dtype(values))
     if weights is None:
         weights = ops.ones_like(values)
     weights = ops.broadcast_to(
-        ops.cast(ops.reshape(weights, (-1,)), "float32"), ops.shape(values)
+        ops.cast(ops.reshape(weights, (-1,)), values.dtype), ops.shape(values)
     )
     return ops.sum(values * weights), ops.sum(weights)

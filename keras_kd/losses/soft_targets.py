@@ -5,7 +5,11 @@ from keras import ops
 
 from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.schedules import value_at
+from keras_kd.losses.distillation_loss import check_same_last_axis
+from keras_kd.losses.distillation_loss import masked_mean
+from keras_kd.losses.temperature import check_temperature
+from keras_kd.losses.temperature import temperature_at
+from keras_kd.losses.temperature import temperature_config
 
 
 def soft_target_divergence(student_logits, teacher_logits, temperature):
@@ -58,8 +62,9 @@ class SoftTargets(DistillationLoss):
         name: Defaults to `"soft_targets"`.
 
     Raises:
-        ValueError: `temperature` is not above 0, `weight` is negative, or the
-            two have different numbers of classes, or only one.
+        ValueError: `temperature` is not above 0 at some step, `weight` is
+            negative, or the two have different numbers of classes, or only
+            one.
 
     Example:
 
@@ -80,27 +85,14 @@ class SoftTargets(DistillationLoss):
         name=None,
     ):
         super().__init__(weight=weight, name=name)
-        first = float(value_at(temperature, 0))
-        if not 0 < first < float("inf"):
-            raise ValueError(
-                "`temperature` must be above 0 and finite (1 leaves the "
-                "distribution as it is), from step 0 on where it is a "
-                f"schedule. Received: {first}"
-            )
+        check_temperature(temperature)
         self.temperature = temperature
         self.scale_by_temperature_squared = scale_by_temperature_squared
 
     def per_example(self, student, teacher, mask, step):
         student, teacher = student[LOGITS], teacher[LOGITS]
-        classes = student.shape[-1], teacher.shape[-1]
-        if classes[0] != classes[1] or classes[0] < 2:
-            raise ValueError(
-                "Soft targets need the same classes, two or more, from both "
-                f"models. Received: {classes[0]} logits of the student and "
-                f"{classes[1]} of the teacher. Build the student with the "
-                "teacher's number of outputs."
-            )
-        temperature = value_at(self.temperature, step)
+        check_same_last_axis(self.name, student, teacher, least=2)
+        temperature = temperature_at(self.temperature, step, student.dtype)
         values = soft_target_divergence(student, teacher, temperature)
         if self.scale_by_temperature_squared:
             values = values * temperature**2
@@ -109,21 +101,8 @@ class SoftTargets(DistillationLoss):
         return values
 
     def get_config(self):
-        temperature = self.temperature
-        if callable(temperature):
-            temperature = keras.saving.serialize_keras_object(temperature)
         return {
             **super().get_config(),
-            "temperature": temperature,
+            "temperature": temperature_config(self.temperature),
             "scale_by_temperature_squared": self.scale_by_temperature_squared,
         }
-
-
-def masked_mean(values, mask):
-    """Mean of `[batch, length]` over the positions where `mask` is 1."""
-    if mask is None:
-        return ops.mean(values, axis=1)
-    mask = ops.cast(mask, values.dtype)
-    return ops.divide_no_nan(
-        ops.sum(values * mask, axis=1), ops.sum(mask, axis=1)
-    )

@@ -1,9 +1,4 @@
-"""Schedules: a value as a function of the step.
-
-One kind of schedule serves the learning rate, the weight of a loss and the
-temperature: Keras' `LearningRateSchedule`, so that every schedule of Keras can
-be used too, and is saved with its model.
-"""
+"""The schedule that BERT is fine-tuned with."""
 
 import keras
 from keras import ops
@@ -47,6 +42,12 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.final_value = final_value
 
+    @property
+    def lowest(self):
+        """The lowest value at any step."""
+        first = 0.0 if self.warmup_steps else self.peak
+        return min(first, self.peak, self.final_value)
+
     def __call__(self, step):
         step = ops.cast(step, "float32")
         rise = self.peak * step / max(self.warmup_steps, 1)
@@ -65,8 +66,3 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "final_value": self.final_value,
         }
-
-
-def value_at(value, step):
-    """The value of a number or of a schedule at `step`."""
-    return value(step) if callable(value) else value

@@ -1,0 +1,51 @@
+"""The loss on labels: rows without one, and one value an example."""
+
+import keras
+from keras import ops
+
+from keras_kd import batch
+from keras_kd.losses.distillation_loss import wide_dtype
+
+
+def labels_of(targets):
+    """The labels, with 0 on rows that have none.
+
+    Such a row may hold any value, and not all are harmless at weight 0: a
+    class of -1 stops a cross-entropy, and NaN times 0 is NaN.
+    """
+    labels = targets[batch.LABELS]
+    weight = targets.get(batch.LABEL_WEIGHT)
+    if weight is None:
+        return labels
+    labels = ops.convert_to_tensor(labels)
+    weight = ops.reshape(weight, (-1, *[1] * (len(labels.shape) - 1)))
+    return ops.where(weight > 0, labels, ops.zeros_like(labels))
+
+
+def label_weights(targets, sample_weight):
+    """The weight of each row's hard label; `None` where all count alike."""
+    weights = [
+        ops.cast(ops.reshape(weight, (-1,)), "float32")
+        for weight in (targets.get(batch.LABEL_WEIGHT), sample_weight)
+        if weight is not None
+    ]
+    if not weights:
+        return None
+    return weights[0] if len(weights) == 1 else weights[0] * weights[1]
+
+
+def predictions_of(outputs):
+    """The logits; all outputs, where none has that name."""
+    return batch.named_outputs(outputs).get(batch.LOGITS, outputs)
+
+
+def per_example(loss, labels, predictions):
+    """A Keras loss before its reduction: one value an example."""
+    call = loss.call if isinstance(loss, keras.losses.Loss) else loss
+    predictions = keras.tree.map_structure(
+        lambda tensor: ops.cast(tensor, wide_dtype(tensor)), predictions
+    )
+    values = call(labels, predictions)
+    while len(values.shape) > 1:
+        values = ops.mean(values, axis=-1)
+    return values

@@ -1,0 +1,266 @@
+"""The Distiller's steps on TensorFlow: micro-batches and replicas.
+
+Every loss is `sum(w * v) / sum(w)` over the whole batch. Its denominator is
+known before the student runs, so that the gradients of the parts of a batch,
+each divided by the denominator of the whole, add up to the gradient of the
+whole: it does not matter how many micro-batches and replicas share it, nor how
+unevenly.
+"""
+
+import tensorflow as tf
+
+from keras_kd import distribution
+
+
+def train_step(distiller, x, targets, sample_weight):
+    """Trains on one batch; gives the logs."""
+    weights = distiller.loss_weights(targets, sample_weight)
+    rows = row_count(x)
+    own_rows = tf.cast(rows, distiller.objective.dtype)
+    denominators, all_rows = distribution.sum_over_replicas(
+        (
+            {
+                name: own_rows
+                if weight is None
+                else tf.reduce_sum(tf.cast(weight, distiller.objective.dtype))
+                for name, weight in weights.items()
+            },
+            own_rows,
+        )
+    )
+    share = tf.math.divide_no_nan(own_rows, all_rows)
+    if distiller.accumulation_steps == 1:
+        gradients, numerators, penalty, y_pred = _differentiate(
+            distiller, x, targets, sample_weight, denominators, share
+        )
+    else:
+        gradients, numerators, penalty, y_pred = _accumulate(
+            distiller, x, targets, sample_weight, denominators, share
+        )
+    numerators, penalty = distribution.sum_over_replicas((numerators, penalty))
+    # Before the optimizer counts the step, which schedules go by.
+    _log(distiller, numerators, denominators, penalty, all_rows)
+    _apply(distiller.optimizer, gradients, distiller.trainable_weights)
+    return distiller.compute_metrics(x, targets, y_pred, sample_weight)
+
+
+def test_step(distiller, x, targets, sample_weight):
+    """Evaluates one batch; gives the logs."""
+    targets = distiller.with_teacher(x, targets)
+    y_pred = distiller(x, training=False)
+    sums = distiller.loss_sums(
+        x, targets, y_pred, sample_weight, training=False
+    )
+    rows = tf.cast(row_count(x), distiller.objective.dtype)
+    penalty = tf.math.multiply_no_nan(distiller.penalty(), rows)
+    sums, penalty, rows = distribution.sum_over_replicas((sums, penalty, rows))
+    _log(
+        distiller,
+        {name: numerator for name, (numerator, _) in sums.items()},
+        {name: denominator for name, (_, denominator) in sums.items()},
+        tf.math.divide_no_nan(penalty, rows),
+        rows,
+    )
+    return distiller.compute_metrics(x, targets, y_pred, sample_weight)
+
+
+def row_count(x):
+    """The number of rows of a batch, as a tensor where it is not known."""
+    first = tf.nest.flatten(x)[0]
+    return first.shape[0] or tf.shape(first)[0]
+
+
+def _differentiate(distiller, x, targets, sample_weight, denominators, share):
+    """Gradients, and what is to be logged, of a part of a batch.
+
+    Args:
+        distiller: The Distiller.
+        x: Inputs of the part.
+        targets: Targets of the part.
+        sample_weight: `[rows]`, or `None`.
+        denominators: Sum of the weights of the whole batch, for each loss.
+        share: The part's share of the whole batch, for penalties.
+
+    Returns:
+        Gradients (scaled as the optimizer wants it), the numerators of the
+        losses, the penalty, and the student's outputs.
+    """
+    targets = distiller.with_teacher(x, targets)
+    weights = distiller.trainable_weights
+    with tf.GradientTape() as tape:
+        y_pred = distiller(x, training=True)
+        sums = distiller.loss_sums(x, targets, y_pred, sample_weight)
+        numerators = {name: numerator for name, (numerator, _) in sums.items()}
+        # A replica may be without rows, and the mean of nothing is NaN.
+        penalty = tf.math.multiply_no_nan(distiller.penalty(), share)
+        values = _divide(numerators, denominators)
+        total = distiller.total_loss(values) + penalty
+        scaled = distiller.optimizer.scale_loss(total)
+    gradients = tape.gradient(scaled, weights)
+    # An embedding's gradient is a list of rows in which a repeated token
+    # stands twice; Adam and its kin would square each row by itself.
+    gradients = [
+        gradient if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient in gradients
+    ]
+    return gradients, numerators, penalty, y_pred
+
+
+def _accumulate(distiller, x, targets, sample_weight, denominators, share):
+    """As `_differentiate`, in micro-batches one after the other.
+
+    The batch is filled up to a multiple of them with copies of its last row,
+    of weight 0, so that all have one size.
+    """
+    pieces = distiller.accumulation_steps
+    rows = row_count(x)
+    size = -(-rows // pieces)
+    positions = tf.range(pieces * size)
+    real = tf.cast(positions < rows, distiller.objective.dtype)
+    positions = tf.minimum(positions, rows - 1)
+
+    def cut(tensor):
+        tensor = tf.gather(tensor, positions)
+        return tf.reshape(
+            tensor, tf.concat([[pieces, size], tf.shape(tensor)[1:]], axis=0)
+        )
+
+    data = tf.nest.map_structure(cut, {"x": x, "targets": targets})
+    if sample_weight is not None:
+        weight = tf.cast(tf.reshape(sample_weight, (-1,)), real.dtype)
+        real = real * tf.gather(weight, positions)
+    data["sample_weight"] = tf.reshape(real, (pieces, size))
+    unconnected = set()
+
+    def one_piece(index, gradients, numerators, penalty, outputs):
+        piece = tf.nest.map_structure(lambda tensor: tensor[index], data)
+        more_gradients, more_numerators, more_penalty, y_pred = _differentiate(
+            distiller,
+            piece["x"],
+            piece["targets"],
+            piece["sample_weight"],
+            denominators,
+            share / pieces,
+        )
+        unconnected.update(
+            position
+            for position, gradient in enumerate(more_gradients)
+            if gradient is None
+        )
+        return (
+            index + 1,
+            [
+                total if more is None else total + more
+                for total, more in zip(gradients, more_gradients)
+            ],
+            {
+                name: total + more_numerators[name]
+                for name, total in numerators.items()
+            },
+            penalty + more_penalty,
+            tf.nest.map_structure(
+                lambda array, output: array.write(index, output),
+                outputs,
+                y_pred,
+            ),
+        )
+
+    zero = tf.zeros((), distiller.objective.dtype)
+    _, gradients, numerators, penalty, outputs = tf.while_loop(
+        lambda index, *_: index < pieces,
+        one_piece,
+        (
+            tf.constant(0),
+            [tf.zeros(w.shape, w.dtype) for w in distiller.trainable_weights],
+            {name: zero for name in denominators},
+            zero,
+            tf.nest.map_structure(
+                lambda output: tf.TensorArray(output.dtype, pieces),
+                distiller.student.output,
+            ),
+        ),
+        # Side by side they would need the memory of the whole batch.
+        parallel_iterations=1,
+    )
+    gradients = [
+        None if position in unconnected else gradient
+        for position, gradient in enumerate(gradients)
+    ]
+    y_pred = tf.nest.map_structure(
+        lambda array, output: tf.ensure_shape(
+            array.concat()[:rows], output.shape
+        ),
+        outputs,
+        distiller.student.output,
+    )
+    return gradients, numerators, penalty, y_pred
+
+
+def _apply(optimizer, gradients, weights):
+    """Applies the gradients of the whole batch.
+
+    Keras clips each replica's gradient before it sums them, which is another
+    thing than to clip the sum, and asks the first replica alone whether all
+    are finite under a loss scale. So they are summed here; the share that each
+    replica then hands over is summed to the whole once more.
+    """
+    replicas = distribution.replica_count()
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    clips = (inner.clipnorm, inner.global_clipnorm, inner.clipvalue)
+    if replicas > 1 and (inner is not optimizer or any(clips)):
+        known = [g for g in gradients if g is not None]
+        known = distribution.sum_over_replicas(known)
+        scale = optimizer.scale_loss(tf.ones(()))
+        known = [
+            gradient / tf.cast(replicas, gradient.dtype)
+            for gradient in _clip(known, scale, *clips)
+        ]
+        known = iter(known)
+        gradients = [g if g is None else next(known) for g in gradients]
+    optimizer.apply(gradients, weights)
+
+
+def _clip(gradients, scale, clipnorm, global_clipnorm, clipvalue):
+    """Clips scaled gradients as Keras clips those that are not."""
+    limits = [
+        tf.cast(limit, "float32") * scale
+        for limit in (clipnorm, global_clipnorm, clipvalue)
+        if limit
+    ]
+    if not limits:
+        return gradients
+    (limit,) = limits
+    if global_clipnorm:
+        return tf.clip_by_global_norm(gradients, limit)[0]
+    if clipnorm:
+        return [tf.clip_by_norm(g, tf.cast(limit, g.dtype)) for g in gradients]
+    # Infinity has to stay: the loss scale is lowered because of it.
+    return [
+        tf.where(
+            tf.math.is_finite(g),
+            tf.clip_by_value(
+                g, -tf.cast(limit, g.dtype), tf.cast(limit, g.dtype)
+            ),
+            g,
+        )
+        for g in gradients
+    ]
+
+
+def _divide(numerators, denominators):
+    return {
+        name: tf.math.divide_no_nan(numerator, denominators[name])
+        for name, numerator in numerators.items()
+    }
+
+
+def _log(distiller, numerators, denominators, penalty, all_rows):
+    # Each replica logs the values of the whole batch, with its share of the
+    # rows: alone and summed up they give the same mean.
+    replicas = distribution.replica_count()
+    values = _divide(numerators, denominators)
+    counts = {name: count / replicas for name, count in denominators.items()}
+    distiller.log_losses(values, counts)
+    distiller.log_total(
+        distiller.total_loss(values) + penalty, all_rows / replicas
+    )
