@@ -1,9 +1,37 @@
 """Students by name, for the command line, recipes and search."""
 
+from functools import partial
+
+from keras_kd.models.attention import attention_student
+from keras_kd.models.bag import bag_student
+from keras_kd.models.embeddings import set_embeddings
 from keras_kd.models.recurrent import recurrent_student
 from keras_kd.models.transformer import transformer_student
 
-STUDENTS = ("bigru", "transformer")
+# What the builder calls what `build_student` calls by one name.
+_RECURRENT = {
+    "num_layers": "layers",
+    "units": "width",
+    "embedding_dim": "embedding_dim",
+}
+_ENCODER = {
+    "num_layers": "layers",
+    "hidden_dim": "width",
+    "max_length": "max_length",
+}
+_BAG = {
+    "num_layers": "layers",
+    "hidden_dim": "width",
+    "embedding_dim": "embedding_dim",
+}
+BUILDERS = {
+    "bigru": (partial(recurrent_student, cell="gru"), _RECURRENT),
+    "bilstm": (partial(recurrent_student, cell="lstm"), _RECURRENT),
+    "transformer": (transformer_student, _ENCODER),
+    "attention": (attention_student, _ENCODER),
+    "bag": (bag_student, _BAG),
+}
+STUDENTS = tuple(BUILDERS)
 
 
 def build_student(
@@ -15,44 +43,55 @@ def build_student(
     embedding_dim=128,
     dropout=0.2,
     max_length=512,
+    embeddings=None,
 ):
     """Builds a student by its name.
 
     Args:
-        kind: `"bigru"` or `"transformer"`.
+        kind: One of `STUDENTS`.
         vocabulary_size: Rows of the embedding table.
         num_outputs: Number of logits.
-        layers: Number of layers.
-        width: Units of each direction, or hidden width of a Transformer.
-        embedding_dim: Width of a recurrent student's embeddings.
+        layers: Number of layers: recurrent, of attention, or dense in a bag.
+        width: Units of each direction, hidden width of a Transformer or of
+            attention, or width of a bag's dense layers.
+        embedding_dim: Width of the embeddings of a recurrent student and of a
+            bag. Those of the others are `width` wide.
         dropout: Rate everywhere.
-        max_length: The longest row; rows of a Transformer's position table.
+        max_length: The longest row; rows of a position table.
+        embeddings: Array `[vocabulary_size, width of the embeddings]` that
+            the word table begins with, such as `read_word_vectors` and
+            `teacher_table` give it; `None` for random ones.
 
     Returns:
-        A functional `keras.Model`.
+        A functional `keras.Model`. Its word table is the layer
+        `token_embedding`.
 
     Raises:
-        ValueError: Another kind.
+        ValueError: Another kind, or embeddings of another shape.
+
+    Example:
+
+    >>> student = build_student("bag", 1000, 2, width=8, embedding_dim=8)
+    >>> student.output.shape
+    (None, 2)
     """
-    if kind == "bigru":
-        return recurrent_student(
-            vocabulary_size,
-            num_outputs,
-            cell="gru",
-            num_layers=layers,
-            units=width,
-            embedding_dim=embedding_dim,
-            dropout=dropout,
+    if kind not in BUILDERS:
+        raise ValueError(
+            f"The student must be one of {list(STUDENTS)}. Received: {kind}"
         )
-    if kind == "transformer":
-        return transformer_student(
-            vocabulary_size,
-            num_outputs,
-            num_layers=layers,
-            hidden_dim=width,
-            max_length=max_length,
-            dropout=dropout,
-        )
-    raise ValueError(
-        f"The student must be one of {list(STUDENTS)}. Received: {kind}"
+    build, names = BUILDERS[kind]
+    sizes = {
+        "layers": layers,
+        "width": width,
+        "embedding_dim": embedding_dim,
+        "max_length": max_length,
+    }
+    student = build(
+        vocabulary_size,
+        num_outputs,
+        dropout=dropout,
+        **{own: sizes[name] for own, name in names.items()},
     )
+    if embeddings is not None:
+        set_embeddings(student, embeddings)
+    return student

@@ -57,16 +57,20 @@ def transformer_student(
         )
     if num_layers < 1:
         raise ValueError(f"`num_layers` must be 1 or more, not {num_layers}.")
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+
+    def initializer():
+        # A new one for each table: an instance repeats its values.
+        return keras.initializers.TruncatedNormal(stddev=0.02)
+
     inputs = token_inputs()
     tokens = layers.Embedding(
         vocabulary_size,
         hidden_dim,
-        embeddings_initializer=initializer,
+        embeddings_initializer=initializer(),
         name="token_embedding",
     )(inputs[batch.TOKEN_IDS])
     positions = PositionEmbedding(
-        max_length, initializer=initializer, name="position_embedding"
+        max_length, initializer=initializer(), name="position_embedding"
     )(tokens)
     x = layers.Add(name="embeddings_add")([tokens, positions])
     x = layers.LayerNormalization(epsilon=1e-12, name="embeddings_layer_norm")(
@@ -80,7 +84,7 @@ def transformer_student(
             dropout=dropout,
             activation="gelu",
             layer_norm_epsilon=1e-12,
-            kernel_initializer=initializer,
+            kernel_initializer=initializer(),
             name=f"transformer_layer_{index}",
         )(x, padding_mask=inputs[batch.PADDING_MASK])
     x = masked_pool(x, inputs[batch.PADDING_MASK], pooling)

@@ -1,5 +1,6 @@
 """Students: padding never matters, and what is saved needs no keras_kd."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd.models.attention import attention_student
+from keras_kd.models.bag import bag_student
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.recurrent import recurrent_student
 from keras_kd.models.students import STUDENTS
@@ -15,6 +18,8 @@ from keras_kd.models.students import build_student
 from keras_kd.models.transformer import transformer_student
 
 VOCABULARY, OUTPUTS = 30, 3
+KINDS = ("gru", "lstm", "transformer", "attention", "bag")
+SAVED = ("gru", "lstm", "two_gru_mean", "two_attention_max", "two_bag")
 
 
 def gru(**kwargs):
@@ -28,9 +33,26 @@ def transformer(**kwargs):
     return transformer_student(VOCABULARY, OUTPUTS, **settings)
 
 
+def attention(**kwargs):
+    settings = {"hidden_dim": 4, "num_heads": 2, "max_length": 16, **kwargs}
+    return attention_student(VOCABULARY, OUTPUTS, **settings)
+
+
+def bag(**kwargs):
+    settings = {"embedding_dim": 4, "bigram_buckets": 50, "hidden_dim": 5}
+    return bag_student(VOCABULARY, OUTPUTS, **{**settings, **kwargs})
+
+
 BUILDERS = {
     "gru": gru,
     "lstm": lambda **kwargs: gru(cell="lstm", **kwargs),
+    "attention": attention,
+    "two_attention_max": lambda: attention(num_layers=2, pooling="max"),
+    "attention_first": lambda: attention(pooling="first"),
+    "attention_no_dropout": lambda: attention(dropout=0.0),
+    "bag": bag,
+    "two_bag": lambda: bag(num_layers=2),
+    "bag_of_words": lambda: bag(bigram_buckets=0),
     "two_gru_mean": lambda: gru(num_layers=2, pooling="mean"),
     "transformer": transformer,
     "two_transformer_max": lambda: transformer(num_layers=2, pooling="max"),
@@ -116,7 +138,7 @@ def test_padding_never_changes_the_logits(name):
     assert np.abs(run(model, padded) - logits).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm", "transformer"])
+@pytest.mark.parametrize("name", KINDS)
 def test_the_order_of_the_tokens_matters(name):
     model = spread(BUILDERS[name]())
     features = ragged_batch(lengths=(5,))
@@ -142,7 +164,7 @@ def test_stock_layers_and_the_names_of_a_batch(name):
 def test_saved_students_give_equal_logits_where_keras_kd_is_not(tmp_path):
     features = ragged_batch()
     expected = {}
-    for name in ("gru", "lstm", "two_gru_mean", "two_transformer_max"):
+    for name in (*SAVED, "two_transformer_max"):
         model = spread(BUILDERS[name]())
         expected[name] = run(model, features)
         model.save(tmp_path / f"{name}.keras")
@@ -155,7 +177,7 @@ import keras, numpy
 folder = sys.argv[1]
 features = dict(numpy.load(folder + "/features.npz"))
 logits = {}
-for name in ("gru", "lstm", "two_gru_mean", "two_transformer_max"):
+for name in sys.argv[2:]:
     if name == "two_transformer_max":
         del sys.modules["keras_hub"]
         import keras_hub
@@ -164,7 +186,7 @@ for name in ("gru", "lstm", "two_gru_mean", "two_transformer_max"):
 numpy.savez(folder + "/logits.npz", **logits)
 """
     finished = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
+        [sys.executable, "-c", script, str(tmp_path), *expected],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,
@@ -173,11 +195,21 @@ numpy.savez(folder + "/logits.npz", **logits)
     assert finished.returncode == 0, finished.stderr[-2000:]
     with np.load(tmp_path / "logits.npz") as logits:
         for name, values in expected.items():
-            np.testing.assert_allclose(logits[name], values, atol=1e-6)
+            np.testing.assert_array_equal(logits[name], values)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_copy_from_the_configuration(name):
+    model = spread(BUILDERS[name]())
+    configuration = json.loads(json.dumps(model.get_config()))
+    copy = type(model).from_config(configuration)
+    copy.set_weights(model.get_weights())
+    features = ragged_batch()
+    np.testing.assert_array_equal(run(copy, features), run(model, features))
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["gru", "transformer"])
+@pytest.mark.parametrize("name", ["gru", "transformer", "attention", "bag"])
 def test_mixed_precision_gives_float32_logits(name, policy):
     reference = spread(BUILDERS[name]())
     keras.config.set_dtype_policy(policy)
@@ -195,7 +227,7 @@ def test_mixed_precision_gives_float32_logits(name, policy):
 
 
 def test_dropout_is_off_when_it_should_be():
-    for name in ("gru", "transformer"):
+    for name in KINDS:
         model = spread(BUILDERS[name](dropout=0.5))
         features = ragged_batch()
         np.testing.assert_array_equal(
@@ -205,33 +237,100 @@ def test_dropout_is_off_when_it_should_be():
         assert np.abs(training - run(model, features)).max() > 1e-3
 
 
+def kernel_shape(model, name):
+    return tuple(model.get_layer(name).kernel.shape)
+
+
 class TestByName:
-    @pytest.mark.parametrize("kind", STUDENTS)
-    def test_layers_and_widths(self, kind):
-        model = build_student(
-            kind, VOCABULARY, OUTPUTS, layers=2, width=8, embedding_dim=6,
-            max_length=12,
+    def make(self, kind, **options):
+        settings = {"layers": 2, "width": 8, "embedding_dim": 6}
+        settings = {**settings, "max_length": 12, **options}
+        return build_student(kind, VOCABULARY, OUTPUTS, **settings)
+
+    def test_the_names(self):
+        assert STUDENTS == (
+            "bigru", "bilstm", "transformer", "attention", "bag"
         )  # fmt: skip
-        names = [layer.name for layer in model.layers]
-        table = model.get_layer("token_embedding").embeddings.shape
-        if kind == "bigru":
-            assert [n for n in names if n.startswith("recurrent_layer")] == [
-                "recurrent_layer_0",
-                "recurrent_layer_1",
-            ]
-            assert tuple(table) == (VOCABULARY, 6)
-            assert model.get_layer("logits").kernel.shape == (16, OUTPUTS)
-        else:
-            assert [n for n in names if n.startswith("transformer_lay")] == [
-                "transformer_layer_0",
-                "transformer_layer_1",
-            ]
-            assert tuple(table) == (VOCABULARY, 8)
-            positions = model.get_layer("position_embedding")
-            assert tuple(positions.position_embeddings.shape) == (12, 8)
+
+    @pytest.mark.parametrize(
+        ("kind", "layer", "table", "pooled"),
+        [
+            ("bigru", "recurrent_layer", 6, 16),
+            ("bilstm", "recurrent_layer", 6, 16),
+            ("transformer", "transformer_layer", 8, 8),
+            ("attention", "attention_layer", 8, 8),
+            ("bag", "dense_layer", 6, 8),
+        ],
+    )
+    def test_layers_and_widths(self, kind, layer, table, pooled):
+        model = self.make(kind)
+        names = [part.name for part in model.layers]
+        assert [n for n in names if n.startswith(layer)] == [
+            f"{layer}_0",
+            f"{layer}_1",
+        ]
+        words = model.get_layer("token_embedding").embeddings
+        assert tuple(words.shape) == (VOCABULARY, table)
+        assert kernel_shape(model, "logits") == (pooled, OUTPUTS)
+        rates = {
+            part.rate
+            for part in self.make(kind, dropout=0.37)._flatten_layers()
+            if isinstance(part, keras.layers.Dropout)
+        }
+        assert rates == {0.37}
+
+    def test_what_only_some_have(self):
+        for kind, cell in (("bigru", "GRU"), ("bilstm", "LSTM")):
+            layer = self.make(kind).get_layer("recurrent_layer_0")
+            assert type(layer.forward_layer).__name__ == cell
+        table = self.make("transformer").get_layer("position_embedding")
+        assert tuple(table.position_embeddings.shape) == (12, 8)
+        table = self.make("attention").get_layer("position_embedding")
+        assert tuple(table.embeddings.shape) == (12, 8)
+        # Words and bigrams, half as wide, side by side.
+        assert kernel_shape(self.make("bag"), "dense_layer_0") == (9, 8)
+
+    @pytest.mark.parametrize("kind", STUDENTS)
+    def test_embeddings_to_begin_with(self, kind):
+        width = 8 if kind in ("transformer", "attention") else 6
+        table = np.random.default_rng(0).normal(size=(VOCABULARY, width))
+        model = self.make(kind, embeddings=table)
+        layer = model.get_layer("token_embedding")
+        received = keras.ops.convert_to_numpy(layer.embeddings)
+        np.testing.assert_array_equal(received, table.astype("float32"))
+        # They are trained like any other weight, and no part of the
+        # configuration.
+        assert any(v is layer.embeddings for v in model.trainable_variables)
+        assert len(json.dumps(model.get_config())) < 30_000
+
+    @pytest.mark.parametrize("kind", STUDENTS)
+    def test_embeddings_of_another_shape(self, kind):
+        width = 8 if kind in ("transformer", "attention") else 6
+        expected = rf"\({VOCABULARY}, {width}\).*Received: \({VOCABULARY}, 5\)"
+        with pytest.raises(ValueError, match=f"{expected}.*project"):
+            self.make(kind, embeddings=np.zeros((VOCABULARY, 5)))
+        with pytest.raises(ValueError, match=r"Received: \(31, "):
+            self.make(kind, embeddings=np.zeros((31, width)))
+
+    def test_embeddings_that_are_not_finite(self):
+        table = np.zeros((VOCABULARY, 6))
+        table[7, 1] = np.nan
+        with pytest.raises(ValueError, match="1 rows, the first of them row 7"):
+            self.make("bigru", embeddings=table)
+
+    def test_tables_of_a_transformer_begin_differently(self):
+        # One initializer, used twice, gives both the same values.
+        for kind in ("transformer", "attention"):
+            model = self.make(kind, max_length=VOCABULARY)
+            words, positions = (
+                next(v for v in model.variables if v.path.startswith(name))
+                for name in ("token_embedding", "position_embedding")
+            )
+            difference = keras.ops.convert_to_numpy(words - positions)
+            assert np.abs(difference).max() > 1e-3
 
     def test_another_name(self):
-        with pytest.raises(ValueError, match="'bigru', 'transformer'.*: cnn"):
+        with pytest.raises(ValueError, match="'bigru', 'bilstm', .*: cnn"):
             build_student("cnn", VOCABULARY, OUTPUTS)
 
 
@@ -242,6 +341,12 @@ class TestRefusals:
             (lambda: gru(cell="rnn"), r"'gru', 'lstm'\]. Received: rnn"),
             (lambda: gru(num_layers=0), "1 or more, not 0"),
             (lambda: gru(pooling="last"), "Received: last"),
+            (lambda: attention(num_heads=3), "num_heads=3, hidden_dim=4"),
+            (lambda: attention(num_layers=0), "1 or more, not 0"),
+            (lambda: attention(pooling="last"), "Received: last"),
+            (lambda: bag(num_layers=0), "1 or more, not 0"),
+            (lambda: bag(bigram_buckets=-1), "Received: -1. 0 means no big"),
+            (lambda: bag(bigram_buckets=2_000_000), "Received: 2000000"),
             (lambda: transformer(num_heads=3), "num_heads=3, hidden_dim=4"),
             (lambda: transformer(num_layers=0), "1 or more, not 0"),
             (lambda: transformer(pooling="last"), "Received: last"),
@@ -255,3 +360,5 @@ class TestRefusals:
         model = transformer(max_length=4)
         with pytest.raises(Exception, match=r"\[0, 4\], but got 5"):
             run(model, ragged_batch(lengths=(5,)))
+        with pytest.raises(Exception, match=r"4 is not in \[0, 4\)"):
+            run(attention(max_length=4), ragged_batch(lengths=(5,)))

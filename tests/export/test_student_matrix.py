@@ -1,0 +1,96 @@
+"""Every student, in every size and quantisation, becomes a LiteRT file."""
+
+import numpy as np
+import pytest
+
+from keras_kd.export.litert import export_litert
+from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.models.students import STUDENTS
+from keras_kd.models.students import build_student
+
+LENGTH = 16
+LABELS = ["negative", "neutral", "positive"]
+# One layer each, float32 and dynamic, are always tested; the others on demand.
+MATRIX = [
+    pytest.param(
+        kind,
+        layers,
+        quantization,
+        marks=[]
+        if layers == 1 and quantization != "float16"
+        else [pytest.mark.slow],
+    )
+    for kind in STUDENTS
+    for layers in (1, 2)
+    for quantization in ("float32", "float16", "dynamic")
+]
+# Largest difference of a logit.
+TOLERANCES = {"float32": 1e-5, "float16": 2e-2, "dynamic": 0.5}
+
+
+def firm_student(kind, layers, vocabulary_size):
+    """A student with firm decisions, as trained ones have."""
+    table = np.random.default_rng(0).normal(0.0, 0.5, (vocabulary_size, 16))
+    student = build_student(
+        kind,
+        vocabulary_size,
+        len(LABELS),
+        layers=layers,
+        width=16,
+        embedding_dim=16,
+        max_length=LENGTH,
+        embeddings=table,
+    )
+    if kind == "bag":
+        bigrams = student.get_layer("bigram_embedding")
+        bigrams.set_weights([bigrams.get_weights()[0] * 10.0])
+    kernel, bias = student.get_layer("logits").get_weights()
+    student.get_layer("logits").set_weights([kernel * 4.0, bias])
+    return student
+
+
+@pytest.mark.parametrize(("kind", "layers", "quantization"), MATRIX)
+def test_it_passes_the_gates(
+    kind, layers, quantization, make_rows, tokenizer, tmp_path
+):
+    student = firm_student(kind, layers, tokenizer.vocabulary_size)
+    rows = make_rows(60)
+    expected = student.predict_on_batch(rows)
+    # A test on rows that are all decided alike would show nothing.
+    assert len(set(expected.argmax(-1))) > 1
+    assert expected.std(axis=0).min() > 0.05
+    path = tmp_path / "student.tflite"
+    report = export_litert(
+        student,
+        path,
+        rows,
+        quantization,
+        LENGTH,
+        tokenizer=tokenizer,
+        labels=LABELS,
+        labels_of_rows=expected.argmax(-1),
+    )
+    assert report["rows"] == 60
+    assert report["agreement"] >= (1.0 if quantization == "float32" else 0.97)
+    assert report["max_difference"] <= TOLERANCES[quantization]
+    # Built-in operations only, and a loop in recurrent students alone.
+    assert report["ops"]
+    assert not any("CUSTOM" in name for name in report["ops"])
+    assert ("WHILE" in report["ops"]) == (kind in ("bigru", "bilstm"))
+    # Quantised files hold quantised numbers.
+    assert ("DEQUANTIZE" in report["ops"]) or quantization != "float16"
+    received = LiteRTModel(path).predict(rows)
+    assert received.shape == (60, len(LABELS))
+    np.testing.assert_allclose(
+        received, expected, rtol=0, atol=TOLERANCES[quantization]
+    )
+
+
+def test_the_matrix_has_every_student():
+    assert len(MATRIX) == len(STUDENTS) * 6
+    always = [case.values for case in MATRIX if not case.marks]
+    assert sorted(always) == sorted(
+        (kind, 1, quantization)
+        for kind in STUDENTS
+        for quantization in ("float32", "dynamic")
+    )
