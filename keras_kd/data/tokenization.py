@@ -7,10 +7,13 @@ from pathlib import Path
 
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
-from keras_kd.data.errors import DataError
+from keras_kd.data.segmentation import make_segmenter
+from keras_kd.data.template import Template
 from keras_kd.data.tokenizer_folder import USUAL_NAMES
 from keras_kd.data.tokenizer_folder import read_folder
+from keras_kd.data.tokenizer_folder import read_segmenter
 from keras_kd.data.tokenizer_folder import read_tokenizer_json
+from keras_kd.data.tokenizer_folder import write_segmenter
 
 KINDS = {
     "WordPiece": "wordpiece",
@@ -38,10 +41,14 @@ class Tokenizer:
         special_tokens: Dictionary with any of `pad_token`, `cls_token`,
             `sep_token`, `unk_token` and `mask_token`. What is not given is
             taken from the tokenizer itself or found by its usual name.
+        segmenter: `"jieba"`: Chinese text is cut into words before the
+            wrapped tokenizer sees it. Or `None`.
 
     Attributes:
         backend: The wrapped `tokenizers.Tokenizer`.
-        kind: `"wordpiece"`, `"bpe"`, `"unigram"` or `"word"`.
+        segmenter: As given.
+        kind: `"wordpiece"`, `"bpe"`, `"unigram"`, `"word"`, `"character"`
+            (every character that is no space), or `"jieba"`.
         vocabulary: The tokens in order of their ids.
         pad_id, cls_id, sep_id, unk_id, mask_id: Ids, or `None` where the
             tokenizer has no such token.
@@ -55,19 +62,23 @@ class Tokenizer:
     [([101, 1037, 2986, 2143, 1012, 102], [0, 0, 0, 0, 0, 0])]
     """
 
-    def __init__(self, backend, special_tokens=None):
+    def __init__(self, backend, special_tokens=None, segmenter=None):
         pad_token = (backend.padding or {}).get("pad_token")
         self.backend = copy.deepcopy(backend)
         self.backend.no_padding()
         self.backend.no_truncation()
         self.backend.encode_special_tokens = True
         self._description = json.loads(self.backend.to_str())
-        model = self._description["model"]
-        self.kind = KINDS.get(model["type"], model["type"].lower())
+        self.segmenter = segmenter
+        self._segmenter = make_segmenter(segmenter)
+        self.kind = segmenter or _kind(self._description)
         self.vocabulary = _tokens_by_id(self.backend)
         self.lowercase = _makes_small(self.backend.normalizer)
         self._templates = {
-            sequences: _read_template(self, sequences) for sequences in (1, 2)
+            sequences: Template.of_backend(
+                self.backend, self.vocabulary, sequences
+            )
+            for sequences in (1, 2)
         }
         self._find_special_tokens(pad_token, special_tokens or {})
 
@@ -81,28 +92,35 @@ class Tokenizer:
                 anything that transformers makes a fast tokenizer of.
 
         Raises:
-            DataError: There is no such folder or no tokenizer in it.
+            DataError: There is no such folder or no tokenizer in it, or it
+                was made with another segmenter than is installed.
         """
         backend, special_tokens = read_folder(Path(path))
-        return cls(backend, special_tokens)
+        segmenter = read_segmenter(Path(path))
+        return cls(backend, special_tokens, segmenter)
 
     @classmethod
     def from_file(cls, path):
-        """Reads a `tokenizer.json`.
+        """Reads a `tokenizer.json`, and `segmenter.json` if it is beside it.
 
         Raises:
             DataError: The file is missing or is no such file.
         """
-        return cls(read_tokenizer_json(Path(path)))
+        path = Path(path)
+        segmenter = read_segmenter(path.parent)
+        return cls(read_tokenizer_json(path), segmenter=segmenter)
 
     def save(self, folder):
         """Writes the tokenizer so that `from_folder` and transformers read it.
 
         Args:
             folder: Gets `tokenizer.json`, `tokenizer_config.json` and, for
-                WordPiece, `vocab.txt`.
+                WordPiece, `vocab.txt`. Where words are cut before, it gets
+                `segmenter.json`, which transformers does not know: it reads
+                text in which the words stand apart already.
         """
         folder = Path(folder)
+        write_segmenter(folder, self._segmenter)
         with write_aside(folder / "tokenizer.json") as temporary:
             text = self.backend.to_str(pretty=True)
             temporary.write_text(text, encoding="utf-8")
@@ -128,16 +146,19 @@ class Tokenizer:
     @property
     def fingerprint(self):
         """Hash (hexadecimal) of the tokenizer's canonical JSON."""
-        text = json.dumps(
-            [self._description, self._special_ids()],
-            sort_keys=True,
-            ensure_ascii=True,
-        )
+        parts = [self._description, self._special_ids()]
+        if self._segmenter is not None:
+            parts.append(self._segmenter.description)
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def special_token_count(self, pairs=False):
         """How many special tokens are put around one text, or a pair."""
-        return self._templates[2 if pairs else 1].special_count
+        return self.template(pairs).special_count
+
+    def template(self, pairs=False):
+        """The `Template` of a single text, or of a pair."""
+        return self._templates[2 if pairs else 1]
 
     def encode(self, texts, max_length, pairs=None):
         """Encodes texts, or pairs of texts, with the special tokens around.
@@ -191,13 +212,17 @@ class Tokenizer:
     def _encode_plain(self, texts, start=0):
         """Ids without special tokens: one call of the Rust code for all."""
         texts = list(texts)
+        if self._segmenter is not None:
+            for number, text in enumerate(texts, start):
+                check_text(text, number)
+            texts = [self._segmenter.segment(text) for text in texts]
         try:
             encodings = self.backend.encode_batch_fast(
                 texts, add_special_tokens=False
             )
         except (TypeError, UnicodeError) as error:
             for number, text in enumerate(texts, start):
-                _check_text(text, number)
+                check_text(text, number)
             raise error
         return [encoding.ids for encoding in encodings]
 
@@ -234,79 +259,21 @@ class Tokenizer:
         self.sep_id = _first(template.after, ids["sep_token"])
 
 
-class _Template:
-    """Where special tokens go around one text or two: read by probing.
-
-    Args:
-        parts: List of `(sequence, token_id, segment_id)`: `sequence` is the
-            index of the text that goes there, or `None` for a special token.
-    """
-
-    def __init__(self, parts):
-        self.parts = parts
-        texts = [i for i, part in enumerate(parts) if part[0] is not None]
-        self.before = [part[1] for part in parts[: texts[0]]]
-        self.after = [part[1] for part in parts[texts[-1] + 1 :]]
-        self.special_count = len(parts) - len(texts)
-
-    def fill(self, sequences, room):
-        """Gives ids and segment ids of a row, cut to `room` text tokens."""
-        lengths = _cut_longest_first([len(ids) for ids in sequences], room)
-        token_ids = []
-        segment_ids = []
-        for sequence, token_id, segment_id in self.parts:
-            if sequence is None:
-                token_ids.append(token_id)
-                segment_ids.append(segment_id)
-            else:
-                length = lengths[sequence]
-                token_ids += sequences[sequence][:length]
-                segment_ids += [segment_id] * length
-        return token_ids, segment_ids
-
-
-def _cut_longest_first(lengths, room):
-    """Lengths that fit into `room`: the longer of two is cut first."""
-    if sum(lengths) <= room:
-        return lengths
-    if len(lengths) == 1:
-        return [room]
-    first, second = lengths
-    half = room // 2
-    shorter = min(first, second)
-    if shorter > half:
-        # Both are cut. With an odd room the longer text gets the odd token,
-        # and the second one does if they are equally long.
-        larger = room - half
-        return [larger, half] if first > second else [half, larger]
-    rest = room - shorter
-    return [rest, shorter] if first > second else [shorter, rest]
-
-
-def _read_template(tokenizer, sequences):
-    """Finds by a probe what the post-processor puts around the text."""
-    for probe in ("a", "1", *tokenizer.vocabulary[:1000]):
-        try:
-            encoding = tokenizer.backend.encode(*[probe] * sequences)
-        except Exception:  # A word that is unknown where no [UNK] exists.
-            continue
-        if {0, sequences - 1} <= set(encoding.sequence_ids):
-            break
-    else:
-        raise DataError(
-            "The tokenizer gives no token for any text that was tried. "
-            f"Its vocabulary has {len(tokenizer.vocabulary)} entries. Check "
-            "that its vocabulary and its pre-tokenizer belong together."
-        )
-    parts = []
-    for sequence, token_id, segment_id in zip(
-        encoding.sequence_ids, encoding.ids, encoding.type_ids
-    ):
-        if sequence is None:
-            parts.append((None, token_id, segment_id))
-        elif not parts or parts[-1][0] != sequence:
-            parts.append((sequence, None, segment_id))
-    return _Template(parts)
+def _kind(description):
+    """The kind by the model; words of one character are one of their own."""
+    name = description["model"]["type"]
+    pre_tokenizer = description["pre_tokenizer"] or {}
+    if name == "WordLevel" and pre_tokenizer.get("pretokenizers") == [
+        {"type": "WhitespaceSplit"},
+        {
+            "type": "Split",
+            "pattern": {"Regex": "."},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+    ]:
+        return "character"
+    return KINDS.get(name, name.lower())
 
 
 def _tokens_by_id(backend):
@@ -329,7 +296,13 @@ def _first(ids, otherwise):
     return ids[0] if ids else otherwise
 
 
-def _check_text(text, number):
+def check_text(text, number):
+    """Raises an error that names the position of what is no text.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It holds half of a surrogate pair.
+    """
     if not isinstance(text, str):
         raise TypeError(
             f"Expected texts as strings. Received at position {number}: "

@@ -3,7 +3,10 @@
 import json
 import re
 
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_json
 from keras_kd.data.errors import DataError
+from keras_kd.data.segmentation import make_segmenter
 
 # How the special tokens are called, by the part they play. The first name
 # that the vocabulary holds counts, unless the folder's configuration says it.
@@ -17,6 +20,7 @@ USUAL_NAMES = {
 # Tokenizers whose vocab.txt means BERT's WordPiece. Others (PhoBERT, CTRL,
 # Japanese BERT) have a vocab.txt as well, and another algorithm.
 WORDPIECE_CLASSES = ("Bert", "DistilBert", "Electra", "MobileBert")
+SEGMENTER_FILE = "segmenter.json"
 
 
 def read_folder(path):
@@ -77,6 +81,75 @@ def read_tokenizer_json(path):
             f"tokenizers: {error}. Save it again with a fast tokenizer's "
             "save_pretrained, or update the tokenizers package."
         ) from error
+
+
+def read_segmenter(path):
+    """Reads which segmenter a folder's tokenizer has.
+
+    Args:
+        path: `pathlib.Path` of the folder.
+
+    Returns:
+        Its name, or `None`.
+
+    Raises:
+        DataError: Another version of it is installed, or one with another
+            dictionary: the tokens would not be those that the student learned.
+        ImportError: It is not installed.
+    """
+    file = path / SEGMENTER_FILE
+    if not file.is_file():
+        return None
+    try:
+        expected = read_json(file)
+        installed = make_segmenter(expected["name"]).description
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file} names no segmenter that is known: {error}. Expected what "
+            "Tokenizer.save writes. Save the tokenizer once more."
+        ) from error
+    if installed != expected:
+        raise DataError(
+            f"The tokenizer in {path} was made with {expected}. Installed: "
+            f"{installed}. Words would be cut in other places. Run: pip "
+            f"install {expected['name']}=={expected.get('version')}."
+        )
+    return expected["name"]
+
+
+def write_segmenter(path, segmenter):
+    """Writes what `read_segmenter` reads; `None` leaves no such file."""
+    if segmenter is None:
+        (path / SEGMENTER_FILE).unlink(missing_ok=True)
+    else:
+        write_json(path / SEGMENTER_FILE, segmenter.description)
+
+
+def surround_as_bert(backend, names):
+    """Puts `[CLS]` and `[SEP]` around texts and pairs, as BERT has them.
+
+    Args:
+        backend: A `tokenizers.Tokenizer` whose vocabulary holds them.
+        names: Dictionary of the special tokens by their part, `cls_token` and
+            `sep_token` among them.
+    """
+    import tokenizers
+
+    cls, sep = names["cls_token"], names["sep_token"]
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{cls}:0 $A:0 {sep}:0",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=[
+            (token, backend.token_to_id(token)) for token in (cls, sep)
+        ],
+    )
+    backend.add_special_tokens(
+        [
+            name
+            for name in names.values()
+            if backend.token_to_id(name) is not None
+        ]
+    )
 
 
 def _read_configuration(path):
@@ -150,15 +223,7 @@ def _build_wordpiece(path, configuration):
     )
     backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     backend.decoder = tokenizers.decoders.WordPiece()
-    cls, sep = names["cls_token"], names["sep_token"]
-    backend.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, vocabulary[cls]), (sep, vocabulary[sep])],
-    )
-    backend.add_special_tokens(
-        [name for name in names.values() if name in vocabulary]
-    )
+    surround_as_bert(backend, names)
     return backend
 
 

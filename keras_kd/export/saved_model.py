@@ -24,7 +24,7 @@ from keras_kd.version import __version__
 
 FEATURES = "serving_default"
 TEXT = "text"
-TEXT_INPUT = "text"
+TEXT_INPUTS = ("text", "text_pair")
 CHECK_SCRIPT = Path(__file__).with_name("saved_model_check.py")
 # The same operations in the same library: only the order of sums may differ.
 TOLERANCE = 1e-4
@@ -45,13 +45,15 @@ def export_saved_model(
     max_length=None,
     sample=None,
     activation="softmax",
+    pairs=False,
 ):
     """Writes a student as a SavedModel, and checks it in another process.
 
     There are two signatures. `serving_default` takes the student's features,
-    int32 `[batch, length]` by name. `text` takes strings `[batch]` and has the
-    tokenizer in the graph; it is there for BERT's WordPiece tokenizers. Both
-    give the student's outputs by name (`logits`, float32) and
+    int32 `[batch, length]` by name. `text` takes strings `[batch]`, `text` (and
+    `text_pair`, for pairs), and has the tokenizer in the graph; it is there
+    for the kinds `"wordpiece"`, `"word"` and `"character"` with BERT's
+    normaliser. Both give the student's outputs by name (`logits`, float32) and
     `probabilities`. With the signature `text`, whoever loads the folder has to
     `import tensorflow_text` before.
 
@@ -64,10 +66,12 @@ def export_saved_model(
         tokenizer: The student's `Tokenizer`, or `None`.
         labels: Names of the classes in the order of the logits, or `None`.
         max_length: The most tokens of a text; needed with a tokenizer.
-        sample: What the check runs: a list of real texts with a tokenizer,
-            else a dictionary of int32 `[n, length]` arrays.
+        sample: What the check runs: a list of real texts with a tokenizer (or
+            of `(text, text_pair)`), else a dictionary of int32 `[n, length]`
+            arrays.
         activation: What makes probabilities of logits: `"softmax"`,
             `"sigmoid"`, or `None` for no probabilities.
+        pairs: Whether the student reads pairs of texts.
 
     Returns:
         A dictionary for the report: `file`, `format`, `bytes`, `signatures`,
@@ -88,7 +92,7 @@ def export_saved_model(
     >>> model.signatures["text"](text=tf.constant(["A fine film."]))
     """
     folder = Path(folder)
-    _check_arguments(student, tokenizer, max_length, sample, activation)
+    _check_arguments(student, tokenizer, max_length, sample, activation, pairs)
     check_labels(student, labels)
     check_vocabulary(student, tokenizer)
     student = float32_copy(student)
@@ -98,11 +102,11 @@ def export_saved_model(
         reason = unsupported_reason(tokenizer)
         if reason is None:
             in_graph = InGraphTokenizer(tokenizer, max_length)
-    check = _Check(student, tokenizer, in_graph, max_length, sample)
+    check = _Check(student, tokenizer, in_graph, max_length, sample, pairs)
     with full_disk_explained(folder), folder_aside(folder) as temporary:
         signatures = _save(
             student, temporary, tokenizer, in_graph, labels, max_length,
-            activation,
+            activation, pairs,
         )  # fmt: skip
         report = check.run(temporary)
         size = sum(
@@ -122,7 +126,9 @@ def export_saved_model(
     return report
 
 
-def _save(student, folder, tokenizer, in_graph, labels, max_length, activation):
+def _save(
+    student, folder, tokenizer, in_graph, labels, max_length, activation, pairs
+):
     """Writes the SavedModel; gives the names of its signatures."""
 
     def outputs_of(features):
@@ -156,17 +162,21 @@ def _save(student, folder, tokenizer, in_graph, labels, max_length, activation):
         module.tokenizer = in_graph
 
         @tf.function
-        def from_text(text):
-            return outputs_of(in_graph(text))
+        def from_text(text, text_pair=None):
+            return outputs_of(in_graph(text, text_pair))
 
         signatures[TEXT] = from_text.get_concrete_function(
-            text=tf.TensorSpec([None], tf.string, name=TEXT_INPUT)
+            **{
+                name: tf.TensorSpec([None], tf.string, name=name)
+                for name in TEXT_INPUTS[: 1 + pairs]
+            }
         )
     metadata = {
         "keras_kd": __version__,
         "inputs": batch.input_names(student),
         "signatures": list(signatures),
         "max_length": max_length,
+        "pairs": pairs,
     }
     with tempfile.TemporaryDirectory(
         prefix=".partial.assets.", dir=folder.parent
@@ -193,12 +203,13 @@ def _save(student, folder, tokenizer, in_graph, labels, max_length, activation):
 class _Check:
     """What Keras says about the sample, and whether a folder says the same."""
 
-    def __init__(self, student, tokenizer, in_graph, max_length, sample):
+    def __init__(self, student, tokenizer, in_graph, max_length, sample, pairs):
         self.has_text = in_graph is not None
         self.same_tokens = None
         encoded = sample
         if tokenizer is not None:
-            encoded = _encode(tokenizer, sample, max_length)
+            texts = list(zip(*sample)) if pairs else [sample]
+            encoded = _encode(tokenizer, texts, max_length)
         self.features = {
             name: np.asarray(encoded[name], "int32")
             for name in batch.input_names(student)
@@ -216,8 +227,9 @@ class _Check:
             ).items()
         }
         if self.has_text:
-            self.inputs[f"{TEXT}/{TEXT_INPUT}"] = np.array(sample)
-            self.same_tokens = _rows_with_same_tokens(in_graph, sample, encoded)
+            for name, strings in zip(TEXT_INPUTS, texts):
+                self.inputs[f"{TEXT}/{name}"] = np.array(strings)
+            self.same_tokens = _rows_with_same_tokens(in_graph, texts, encoded)
 
     def run(self, folder):
         """Runs the folder in a fresh process and compares.
@@ -262,8 +274,9 @@ class _Check:
 
 
 def _encode(tokenizer, texts, max_length):
-    """Texts as the inputs of a student, padded to the longest of them."""
-    encoded = tokenizer.encode(list(texts), max_length)
+    """Texts, or texts and second texts, as a student's padded inputs."""
+    first, *second = map(list, texts)
+    encoded = tokenizer.encode(first, max_length, *second)
     longest = max(len(ids) for ids, _ in encoded)
     shape = (len(encoded), longest)
     token_ids = np.full(shape, tokenizer.pad_id or 0, "int32")
@@ -281,25 +294,27 @@ def _encode(tokenizer, texts, max_length):
 
 
 def _rows_with_same_tokens(in_graph, texts, features):
-    received = in_graph(tf.constant(list(texts)))
-    same = np.array(
-        [
-            np.array_equal(ids[mask == 1], other_ids[other_mask == 1])
-            for ids, mask, other_ids, other_mask in zip(
-                features[batch.TOKEN_IDS],
-                features[batch.PADDING_MASK],
-                received[batch.TOKEN_IDS].numpy(),
-                received[batch.PADDING_MASK].numpy(),
-                strict=True,
-            )
-        ]
+    received = in_graph(*(tf.constant(list(strings)) for strings in texts))
+    received = {name: values.numpy() for name, values in received.items()}
+    names = (batch.TOKEN_IDS, batch.SEGMENT_IDS)
+    lengths, other_lengths = (
+        np.sum(x[batch.PADDING_MASK], axis=1) for x in (features, received)
     )
+    same = lengths == other_lengths
+    for row in np.flatnonzero(same):
+        same[row] = all(
+            np.array_equal(
+                features[name][row, : lengths[row]],
+                received[name][row, : lengths[row]],
+            )
+            for name in names
+        )
     allowed = max(1, OTHER_TOKENS_ALLOWED * len(same))
     if (~same).sum() > allowed:
         first = np.flatnonzero(~same)[0]
         raise ExportError(
             f"The tokenizer in the graph gives other tokens for {(~same).sum()}"
-            f" of {len(same)} texts, the first of them {texts[first]!r}. At "
+            f" of {len(same)} texts, the first of them {texts[0][first]!r}. At "
             f"most {allowed:.0f} are expected. Export the features signature "
             "alone (tokenizer=None), and report these texts."
         )
@@ -323,7 +338,7 @@ def _compare(signature, name, expected, received):
     return float(difference.max()), float(same.mean())
 
 
-def _check_arguments(student, tokenizer, max_length, sample, activation):
+def _check_arguments(student, tokenizer, max_length, sample, activation, pairs):
     if activation not in PROBABILITIES:
         raise ValueError(
             "`activation` must be 'softmax', 'sigmoid' or None. Received: "
@@ -347,8 +362,17 @@ def _check_arguments(student, tokenizer, max_length, sample, activation):
         )
     if tokenizer is None:
         batch.select_inputs(student, sample)
-    elif isinstance(sample, dict) or isinstance(sample, str):
+        return
+    if isinstance(sample, dict) or isinstance(sample, str):
         raise ValueError(
             "`sample` must be a list of texts when there is a tokenizer. "
             f"Received: {type(sample).__name__}."
+        )
+    counts = {
+        len(text) if isinstance(text, (tuple, list)) else 1 for text in sample
+    }
+    if counts != {1 + pairs}:
+        raise ValueError(
+            f"`sample` must hold {'(text, text_pair)' if pairs else 'a string'}"
+            f" for each row with pairs={pairs}. Received: {sample[0]!r}, ..."
         )

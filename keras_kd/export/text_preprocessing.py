@@ -1,18 +1,22 @@
-"""BERT's WordPiece tokenizer as TensorFlow operations, for serving text."""
+"""Tokenizers as TensorFlow operations, for serving text."""
 
-import functools
 import json
 
 import tensorflow as tf
 
 from keras_kd import batch
+from keras_kd.export.character_classes import any_of
+from keras_kd.export.character_classes import classify_characters
 
-# A character that no normaliser changes and no text class holds: characters
-# are strung together with it, to ask the tokenizer about all of them at once.
-SEPARATOR = "\u2603"
-LETTER = "x"
-MAX_CODE_POINT = 0x10FFFF
+KINDS = ("wordpiece", "word", "character")
+PRE_TOKENIZERS = {
+    "wordpiece": "BertPreTokenizer",
+    "word": "BertPreTokenizer",
+    "character": "Sequence",
+}
 MAX_BYTES_PER_CHARACTER = 4
+# Of tensorflow_text, for a token of WordPiece.
+MAX_BYTES_PER_TOKEN = 256
 
 
 class InGraphTokenizer(tf.Module):
@@ -29,12 +33,12 @@ class InGraphTokenizer(tf.Module):
     combining marks that are not accents. `tests/export` lists what is known.
 
     Args:
-        tokenizer: A `keras_kd.data.tokenization.Tokenizer` of the kind
-            `"wordpiece"` with BERT's normaliser.
-        max_length: The most ids of a row, `[CLS]` and `[SEP]` included.
+        tokenizer: A `keras_kd.data.tokenization.Tokenizer` with BERT's
+            normaliser, of the kind `"wordpiece"`, `"word"` or `"character"`.
+        max_length: The most ids of a row, special tokens included.
 
     Raises:
-        ValueError: Another tokenizer than BERT's, or no room for any text.
+        ValueError: Another tokenizer, or no room for any text.
 
     Example:
 
@@ -50,72 +54,95 @@ class InGraphTokenizer(tf.Module):
         if reason:
             raise ValueError(
                 f"No raw-text signature for this tokenizer: {reason}. Expected "
-                "WordPiece with BERT's normaliser. Export the features "
-                "signature alone, and tokenise outside of the graph."
-            )
-        if max_length < 3:
-            raise ValueError(
-                "`max_length` must be 3 or more, to hold [CLS], a token and "
-                f"[SEP]. Received: {max_length}"
+                f"BERT's normaliser and one of the kinds {list(KINDS)}. Export "
+                "the features signature alone, and tokenise outside of the "
+                "graph."
             )
         self.max_length = max_length
+        self._template = tokenizer.template()
+        self._pair_template = tokenizer.template(pairs=True)
+        self._room(self._template)
+        self._kind = tokenizer.kind
+        self._pad_id = tokenizer.pad_id
         description = json.loads(tokenizer.backend.to_str())
+        self._read_normalizer(description)
+        if self._kind == "wordpiece":
+            self._max_characters = description["model"][
+                "max_input_chars_per_word"
+            ]
+            self._unknown_token = description["model"]["unk_token"]
+            self._wordpiece = _fast_wordpiece(
+                tokenizer.vocabulary, description["model"]
+            )
+        else:
+            self._table = _lookup_table(
+                tokenizer.vocabulary, description["model"]["unk_token"]
+            )
+
+    def __call__(self, texts, text_pairs=None):
+        """Tokenises a batch.
+
+        Args:
+            texts: `tf.string` `[batch]`, UTF-8; bytes that are not are dropped.
+            text_pairs: The second texts of pairs, alike, or `None`. Of a pair
+                that is too long the longer text is cut first.
+
+        Returns:
+            Dictionary of int32 `[batch, longest]`: `token_ids`,
+            `padding_mask` and `segment_ids`.
+
+        Raises:
+            ValueError: No room for a pair.
+        """
+        template, sequences = self._template, [texts]
+        if text_pairs is not None:
+            template, sequences = self._pair_template, [texts, text_pairs]
+        room = self._room(template)
+        sequences = _cut_longest_first(list(map(self._encode, sequences)), room)
+        column = tf.ones_like(texts, dtype=tf.int32)[:, tf.newaxis]
+        token_ids, segment_ids = [], []
+        for sequence, token_id, segment_id in template.parts:
+            special = sequence is None
+            ids = column * token_id if special else sequences[sequence]
+            token_ids.append(ids)
+            segment_ids.append(tf.zeros_like(ids) + segment_id)
+        token_ids = tf.concat(token_ids, axis=1)
+        lengths = token_ids.row_lengths()
+        token_ids = token_ids.to_tensor(default_value=self._pad_id)
+        return {
+            batch.TOKEN_IDS: token_ids,
+            batch.PADDING_MASK: tf.sequence_mask(
+                lengths, tf.shape(token_ids)[1], dtype=tf.int32
+            ),
+            batch.SEGMENT_IDS: tf.concat(segment_ids, axis=1).to_tensor(),
+        }
+
+    def split_words(self, texts):
+        """Normalises the texts and splits them into words: a ragged tensor.
+
+        For the kind `"character"` the words are single characters.
+        """
+        x = self._normalize(texts)
+        if self._kind == "character":
+            x = tf.strings.regex_replace(x, " ", "")
+            return tf.strings.unicode_split(x, "UTF-8")
+        x = tf.strings.regex_replace(x, self._isolated, r" \0 ")
+        return tf.strings.split(x)
+
+    def _read_normalizer(self, description):
         normalizer = description["normalizer"]
-        model = description["model"]
         self._lowercase = normalizer["lowercase"]
         strip_accents = normalizer["strip_accents"]
         self._decompose = (
             self._lowercase if strip_accents is None else strip_accents
         )
-        characters = _classify_characters(
-            json.dumps(normalizer), json.dumps(description["pre_tokenizer"])
-        )
-        self._deleted = _character_class(characters["deleted"])
-        self._spaces = _character_class(characters["spaces"])
-        self._isolated = _character_class(characters["isolated"])
-        self._ideographs = _character_class(characters["ideographs"])
-        self._unknown_token = model["unk_token"]
-        self._max_characters = model["max_input_chars_per_word"]
-        self._special_ids = (
-            tokenizer.cls_id,
-            tokenizer.sep_id,
-            tokenizer.pad_id,
-        )
-        self._wordpiece = _fast_wordpiece(tokenizer.vocabulary, model)
+        characters = classify_characters(json.dumps(normalizer))
+        self._deleted = any_of(characters["deleted"])
+        self._spaces = any_of(characters["spaces"])
+        self._isolated = any_of(characters["isolated"])
+        self._ideographs = any_of(characters["ideographs"])
 
-    def __call__(self, texts):
-        """Tokenises a batch.
-
-        Args:
-            texts: `tf.string` `[batch]`, UTF-8; bytes that are not are dropped.
-
-        Returns:
-            Dictionary of int32 `[batch, longest]`: `token_ids`,
-            `padding_mask` and `segment_ids`.
-        """
-        words = self.split_words(texts)
-        lengths = tf.strings.length(words.flat_values, unit="UTF8_CHAR")
-        known = tf.where(
-            lengths > self._max_characters,
-            self._unknown_token,
-            words.flat_values,
-        )
-        pieces = self._wordpiece.tokenize(words.with_flat_values(known))
-        ids = pieces.merge_dims(1, 2)[:, : self.max_length - 2]
-        rows = tf.ones_like(texts, dtype=tf.int32)[:, tf.newaxis]
-        cls_id, sep_id, pad_id = self._special_ids
-        ids = tf.concat([rows * cls_id, ids, rows * sep_id], axis=1)
-        token_ids = ids.to_tensor(default_value=pad_id)
-        return {
-            batch.TOKEN_IDS: token_ids,
-            batch.PADDING_MASK: tf.sequence_mask(
-                ids.row_lengths(), tf.shape(token_ids)[1], dtype=tf.int32
-            ),
-            batch.SEGMENT_IDS: tf.zeros_like(token_ids),
-        }
-
-    def split_words(self, texts):
-        """Normalises the texts and splits them into words: a ragged tensor."""
+    def _normalize(self, texts):
         import tensorflow_text
 
         x = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
@@ -129,8 +156,33 @@ class InGraphTokenizer(tf.Module):
             # Lower-casing looks at the end of a word here, and there not.
             x = tf.strings.regex_replace(x, "Σ", "σ")
             x = tf.strings.lower(x, encoding="utf-8")
-        x = tf.strings.regex_replace(x, self._isolated, r" \0 ")
-        return tf.strings.split(x)
+        return x
+
+    def _encode(self, texts):
+        """Ids without special tokens: a ragged tensor `[batch, (tokens)]`."""
+        words = self.split_words(texts)
+        if self._kind != "wordpiece":
+            return words.with_flat_values(self._table.lookup(words.flat_values))
+        lengths = tf.strings.length(words.flat_values, unit="UTF8_CHAR")
+        known = tf.where(
+            lengths > self._max_characters,
+            self._unknown_token,
+            words.flat_values,
+        )
+        pieces = self._wordpiece.tokenize(words.with_flat_values(known))
+        return pieces.merge_dims(1, 2)
+
+    def _room(self, template):
+        """How many tokens of text there may be."""
+        special = template.special_count
+        smallest = len(template.parts)
+        if self.max_length < smallest:
+            raise ValueError(
+                f"`max_length` must be {smallest} or more, to hold {special} "
+                f"special tokens and a token of text for each of "
+                f"{smallest - special} texts. Received: {self.max_length}"
+            )
+        return self.max_length - special
 
 
 def in_graph_tokenizer(tokenizer, max_length):
@@ -140,14 +192,21 @@ def in_graph_tokenizer(tokenizer, max_length):
 
 def unsupported_reason(tokenizer):
     """Says why a tokenizer cannot be put into a graph; `None` if it can."""
-    if tokenizer.kind != "wordpiece":
+    if tokenizer.segmenter:
+        return (
+            f"its words are cut by {tokenizer.segmenter}, which there is in "
+            "Python alone"
+        )
+    if tokenizer.kind not in KINDS:
         return f"it is of the kind '{tokenizer.kind}'"
     description = json.loads(tokenizer.backend.to_str())
-    normalizer = (description.get("normalizer") or {}).get("type")
-    if normalizer != "BertNormalizer":
-        return f"its normaliser is {normalizer}"
+    normalizer = description.get("normalizer") or {"type": None}
+    if normalizer["type"] != "BertNormalizer":
+        return f"its normaliser is {normalizer['type']}"
+    if not normalizer["clean_text"]:
+        return "its normaliser keeps control characters (clean_text=False)"
     pre_tokenizer = (description.get("pre_tokenizer") or {}).get("type")
-    if pre_tokenizer != "BertPreTokenizer":
+    if pre_tokenizer != PRE_TOKENIZERS[tokenizer.kind]:
         return f"its pre-tokenizer is {pre_tokenizer}"
     words = [
         token["content"]
@@ -156,12 +215,18 @@ def unsupported_reason(tokenizer):
     ]
     if words:
         return f"it has added tokens that are not special: {words[:5]}"
-    ids = (tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id)
-    if None in ids:
-        return "it lacks one of [CLS], [SEP] and [PAD]"
-    encoded = tokenizer.encode([LETTER], max_length=16)[0][0]
-    if (encoded[0], encoded[-1]) != ids[:2] or len(encoded) < 3:
-        return "it does not put [CLS] before a text and [SEP] after it"
+    if tokenizer.pad_id is None:
+        return "it has no [PAD]"
+    if description["model"]["unk_token"] not in tokenizer.vocabulary:
+        return "it has no token for unknown words"
+    if tokenizer.kind == "wordpiece":
+        prefix = description["model"]["continuing_subword_prefix"]
+        for token in tokenizer.vocabulary:
+            if len(token.removeprefix(prefix).encode()) > MAX_BYTES_PER_TOKEN:
+                return (
+                    f"its token '{token[:20]}...' has more than "
+                    f"{MAX_BYTES_PER_TOKEN} bytes"
+                )
     return None
 
 
@@ -180,68 +245,34 @@ def _fast_wordpiece(vocabulary, model):
     )
 
 
-@functools.lru_cache(maxsize=8)
-def _classify_characters(normalizer, pre_tokenizer):
-    """Asks the tokenizer what it makes of every character of Unicode.
-
-    That takes some seconds, and is the same for every vocabulary.
-
-    Args:
-        normalizer: JSON of the normaliser.
-        pre_tokenizer: JSON of the pre-tokenizer.
-
-    Returns:
-        Dictionary of lists of characters.
-    """
-    import tokenizers
-
-    backend = tokenizers.Tokenizer.from_str(
-        json.dumps(
-            {
-                "version": "1.0",
-                "added_tokens": [],
-                "normalizer": json.loads(normalizer),
-                "pre_tokenizer": json.loads(pre_tokenizer),
-                "model": {"type": "WordLevel", "vocab": {}, "unk_token": ""},
-            }
-        )
+def _lookup_table(vocabulary, unknown_token):
+    """Ids of whole words. The SavedModel that holds it holds its contents."""
+    return tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(
+            vocabulary, range(len(vocabulary)), tf.string, tf.int32
+        ),
+        default_value=vocabulary.index(unknown_token),
     )
-    characters = [
-        chr(code)
-        for code in range(MAX_CODE_POINT + 1)
-        if not 0xD800 <= code <= 0xDFFF and chr(code) != SEPARATOR
+
+
+def _cut_longest_first(sequences, room):
+    """Cuts ragged tensors row by row, as `Template.fill` does in Python."""
+    lengths = [ids.row_lengths() for ids in sequences]
+    if len(lengths) == 1:
+        return [sequences[0][:, :room]]
+    first, second = lengths
+    # Each text may have its half, and what the other one leaves of its own.
+    # The odd token is the longer text's, and the second one's if they are
+    # equally long.
+    odd = tf.cast(first > second, first.dtype) * (room % 2)
+    half = room // 2 + odd
+    return [
+        _cut(sequences[0], tf.maximum(half, room - second)),
+        _cut(sequences[1], tf.maximum(room - half, room - first)),
     ]
-    normalized = backend.normalizer.normalize_str(
-        SEPARATOR.join(characters)
-    ).split(SEPARATOR)
-    classes = {"deleted": [], "spaces": [], "ideographs": []}
-    for character, text in zip(characters, normalized, strict=True):
-        if not text:
-            classes["deleted"].append(character)
-        elif not text.strip(" "):
-            classes["spaces"].append(character)
-        elif text.startswith(" "):
-            classes["ideographs"].append(character)
-    pieces = backend.pre_tokenizer.pre_tokenize_str(
-        LETTER + LETTER.join(characters) + LETTER
-    )
-    classes["isolated"] = [
-        piece for piece, _ in pieces if len(piece) == 1 and piece != LETTER
-    ]
-    return classes
 
 
-def _character_class(characters):
-    """A regular expression (RE2) for any one of the characters."""
-    codes = sorted(ord(character) for character in characters)
-    ranges = []
-    for code in codes:
-        if ranges and ranges[-1][1] == code - 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    if not ranges:
-        return r"[^\x{0}-\x{10FFFF}]"
-    return "[{}]".format(
-        "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in ranges)
-    )
+def _cut(ids, limits):
+    """The first `limits` values of each row of a ragged tensor."""
+    kept = tf.ragged.range(ids.row_lengths()) < limits[:, tf.newaxis]
+    return tf.ragged.boolean_mask(ids, kept)

@@ -1,5 +1,6 @@
 """Token ids equal to transformers', and user text that stays text."""
 
+import hashlib
 import json
 import random
 
@@ -190,6 +191,10 @@ class TestWordPiece:
         assert [*specials, tiny.mask_id] == [0, 1, 2, 3, 4]
         assert tiny.special_token_count() == 2
         assert tiny.special_token_count(pairs=True) == 3
+        assert tiny.segmenter is None
+        assert tiny.template(pairs=True).parts == [
+            (None, 2, 0), (0, None, 0), (None, 3, 0), (1, None, 1), (None, 3, 1)
+        ]  # fmt: skip
 
     def test_case_is_read_from_the_vocabulary_if_nothing_says_it(
         self, tmp_path
@@ -298,6 +303,19 @@ class TestOtherKinds:
         assert len(set(tokenizer.vocabulary)) == 6
         assert tokenizer.cls_id is tokenizer.sep_id is tokenizer.pad_id is None
 
+    def test_words_of_one_character_are_a_kind_of_their_own(self):
+        model = tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")
+        backend = tokenizers.Tokenizer(model)
+        spaces = tokenizers.pre_tokenizers.WhitespaceSplit()
+        for pattern, kind in ((".", "character"), ("..", "word")):
+            split = tokenizers.pre_tokenizers.Split(
+                tokenizers.Regex(pattern), "isolated"
+            )
+            backend.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+                [spaces, split]
+            )
+            assert Tokenizer(backend).kind == kind
+
     def test_words_without_an_unknown_token(self):
         model = tokenizers.models.WordLevel({"good": 0, "film": 1}, "[UNK]")
         tokenizer = Tokenizer(tokenizers.Tokenizer(model))
@@ -399,6 +417,14 @@ class TestSaving:
         assert again.pad_id == 5
         assert again.fingerprint == tokenizer.fingerprint
 
+    def test_fingerprints_stay_what_they_were(self, tiny):
+        # Rows and targets that runs keep on disk are found by them.
+        description = json.loads(tiny.backend.to_str())
+        special = {"pad": 0, "cls": 2, "sep": 3, "unk": 1, "mask": 4}
+        text = json.dumps([description, special], sort_keys=True)
+        expected = hashlib.sha256(text.encode()).hexdigest()[:32]
+        assert tiny.fingerprint == expected
+
     def test_fingerprint_follows_what_decides_about_ids(self, tmp_path, tiny):
         same = write_vocabulary(tmp_path / "same", do_lower_case=True)
         cased = write_vocabulary(tmp_path / "cased", do_lower_case=False)
@@ -440,6 +466,15 @@ class TestFaults:
         (folder / "tokenizer_config.json").write_text("{")
         with pytest.raises(DataError, match="tokenizer_config.json is not"):
             Tokenizer.from_folder(folder)
+
+    def test_a_segmenter_that_is_not_known(self, tmp_path, tiny):
+        tiny.save(tmp_path)
+        for text in ('{"name": "spaces"}', "{}", "[]", "{"):
+            (tmp_path / "segmenter.json").write_text(text)
+            with pytest.raises(DataError, match="names no segmenter"):
+                Tokenizer.from_folder(tmp_path)
+        with pytest.raises(ValueError, match="'jieba'.*Received: 'spaces'"):
+            Tokenizer(tiny.backend, segmenter="spaces")
 
     def test_a_vocabulary_without_special_tokens(self, tmp_path):
         folder = write_vocabulary(tmp_path / "tiny", ["the", "film"])

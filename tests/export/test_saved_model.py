@@ -4,12 +4,14 @@ import errno
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tokenizers
 
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.data.vocabularies import build_tokenizer
 from keras_kd.export import saved_model
 from keras_kd.export.errors import ExportError
 from keras_kd.export.saved_model import export_saved_model
@@ -28,7 +30,11 @@ import tensorflow_text
 
 model = tf.saved_model.load(sys.argv[1])
 texts = json.loads(sys.argv[2])
-outputs = model.signatures["text"](text=tf.constant(texts))
+if isinstance(texts, list):
+    texts = {"text": texts}
+outputs = model.signatures["text"](
+    **{name: tf.constant(strings) for name, strings in texts.items()}
+)
 print(json.dumps({name: x.numpy().tolist() for name, x in outputs.items()}))
 """
 
@@ -136,7 +142,7 @@ def test_another_tokenizer_gives_the_features_signature_and_the_reason(
         activation=None,
     )
     assert report["signatures"] == ["serving_default"]
-    assert "kind 'word'" in report["no_text_signature"]
+    assert "normaliser is None" in report["no_text_signature"]
     assert (tmp_path / "served" / "assets" / "tokenizer.json").is_file()
     features = {"token_ids": [[2, 3]], "padding_mask": [[1, 1]]}
     # Without the text signature, tensorflow alone loads it.
@@ -155,6 +161,108 @@ def test_another_tokenizer_gives_the_features_signature_and_the_reason(
         ),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("kind", ["word", "character"])
+def test_words_and_characters_have_a_text_signature(
+    kind, linear_student, run_script, tmp_path
+):
+    tokenizer = build_tokenizer(kind, TEXTS * 2, 99)
+    report = export_saved_model(
+        linear_student, tmp_path / "served", tokenizer, None, MAX_LENGTH, TEXTS
+    )
+    assert report["signatures"] == ["serving_default", "text"]
+    assert report["rows_with_other_tokens"] == 0
+    texts = ["words OF film", "É\u0301 fine\ttext"]
+    received = json.loads(
+        run_script(
+            SERVE_TEXT,
+            tmp_path / "served",
+            json.dumps(texts),
+            blocked=("keras_kd", "tokenizers", "transformers"),
+        )
+    )
+    expected = linear_student.predict_on_batch(encode(tokenizer, texts))
+    np.testing.assert_allclose(received["logits"], expected, atol=1e-5)
+
+
+def test_pairs_have_a_text_signature_with_two_inputs(
+    paired_student, tokenizer, run_script, tmp_path
+):
+    sample = [
+        ("a fine film", "the world"),
+        ("words", ""),
+        ("of " * 9, "a " * 9),
+    ]
+    report = export_saved_model(
+        paired_student, tmp_path / "served", tokenizer, None, MAX_LENGTH,
+        sample, pairs=True,
+    )  # fmt: skip
+    assert report["signatures"] == ["serving_default", "text"]
+    assert report["rows"] == 3
+    assert report["rows_with_other_tokens"] == 0
+    assets = tmp_path / "served" / "assets"
+    assert json.loads((assets / "metadata.json").read_text())["pairs"] is True
+    first, second = ["Fine film", "the " * 9], ["a world " * 5, "of words"]
+    output = run_script(
+        SERVE_TEXT,
+        tmp_path / "served",
+        json.dumps({"text": first, "text_pair": second}),
+        blocked=("keras_kd", "tokenizers", "transformers"),
+    )
+    rows = tokenizer.encode(first, MAX_LENGTH, second)
+    assert {len(ids) for ids, _ in rows} == {MAX_LENGTH}
+    # The student adds up ids and 1000 for each token of the second text.
+    sums = [sum(ids) + 1000 * sum(segments) for ids, segments in rows]
+    np.testing.assert_allclose(
+        np.array(json.loads(output)["logits"])[:, 0], sums
+    )
+
+
+@pytest.fixture
+def paired_student():
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask", "segment_ids")
+    }
+    ids, mask, segments = (
+        keras.ops.cast(x, "float32") for x in inputs.values()
+    )
+    total = keras.ops.sum(ids * mask + 1000 * segments, axis=1, keepdims=True)
+    logits = keras.ops.concatenate([total, 0 * total], axis=-1)
+    return keras.Model(inputs, logits)
+
+
+def test_segments_that_differ_are_other_tokens(
+    paired_student, tokenizer, monkeypatch, tmp_path
+):
+    class Wrong(saved_model.InGraphTokenizer):
+        def __call__(self, *texts):
+            features = super().__call__(*texts)
+            segments = features["segment_ids"]
+            return {**features, "segment_ids": tf.zeros_like(segments)}
+
+    monkeypatch.setattr(saved_model, "InGraphTokenizer", Wrong)
+    with pytest.raises(ExportError, match="other tokens for 2 of 2"):
+        export_saved_model(
+            paired_student, tmp_path / "x", tokenizer, None, MAX_LENGTH,
+            [("a", "film"), ("the", "")], pairs=True,
+        )  # fmt: skip
+
+
+def test_jieba_gives_the_features_signature_and_the_reason(
+    linear_student, tmp_path
+):
+    pytest.importorskip("jieba", reason="needs the extra 'chinese'")
+    texts = ["我在北京天安门", "北京的film"]
+    tokenizer = build_tokenizer("jieba", texts, 50, minimum_count=1)
+    report = export_saved_model(
+        linear_student, tmp_path / "x", tokenizer, None, MAX_LENGTH, texts
+    )
+    assert report["signatures"] == ["serving_default"]
+    assert "cut by jieba" in report["no_text_signature"]
+    again = Tokenizer.from_folder(tmp_path / "x" / "assets")
+    assert again.fingerprint == tokenizer.fingerprint
 
 
 def test_a_sample_of_features_needs_no_tokenizer(
@@ -262,6 +370,10 @@ def test_arguments_that_cannot_be_right_are_refused(
     refused(
         "list of texts", tokenizer=tokenizer, sample=rows, max_length=MAX_LENGTH
     )
+    with_tokens = {"tokenizer": tokenizer, "max_length": MAX_LENGTH}
+    refused("a string for each", sample=[("a", "b")], **with_tokens)
+    refused("text_pair.*'a'", sample=["a"], pairs=True, **with_tokens)
+    refused("text_pair", sample=[("a", "b", "c")], pairs=True, **with_tokens)
     refused(
         "embeddings for 50 tokens",
         student=make_student("bigru", vocabulary_size=50),
