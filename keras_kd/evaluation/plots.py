@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.atomic_files import write_aside
+from keras_kd.evaluation.metrics import heading
+from keras_kd.evaluation.metrics import percent_factor
 from keras_kd.evaluation.result import arm_title
 from keras_kd.evaluation.result import arm_values
 from keras_kd.evaluation.result import compared_split
-from keras_kd.evaluation.result import metric_title
-from keras_kd.evaluation.result import percent_factor
 from keras_kd.evaluation.result import primary_metric
 
 LEARNING_CURVES = "learning_curves.png"
 CONFUSION_MATRIX = "confusion_matrix.png"
+PREDICTIONS = "predictions.png"
 SCORE_AGAINST_SIZE = "score_against_size.png"
-PLOTS = (LEARNING_CURVES, CONFUSION_MATRIX, SCORE_AGAINST_SIZE)
+PLOTS = (LEARNING_CURVES, CONFUSION_MATRIX, PREDICTIONS, SCORE_AGAINST_SIZE)
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLORS = {"teacher": "#555555", "alone": "#E69F00", "distilled": "#0072B2"}
@@ -56,6 +57,7 @@ def write_plots(folder: str | Path, result: dict) -> list[str]:
     figures = {
         LEARNING_CURVES: _learning_curves(result),
         CONFUSION_MATRIX: _confusion_matrix(result),
+        PREDICTIONS: _predictions(result),
         SCORE_AGAINST_SIZE: _score_against_size(result),
     }
     written = []
@@ -98,10 +100,8 @@ def _colors(result):
 
 def _learning_curves(result):
     metric = primary_metric(result)
-    factor = percent_factor(metric)
-    unit = " (%)" if factor == 100 else ""
     panels = {
-        "validation": (f"Validation {metric_title(metric)}{unit}", factor),
+        "validation": (f"Validation {heading(metric)}", percent_factor(metric)),
         "loss": ("Training loss", 1),
     }
     curves = {key: _curves(result, key) for key in panels}
@@ -230,6 +230,28 @@ def _class_names(result, classes):
     ]
 
 
+def _predictions(result):
+    """What each arm predicts, against the label; the line is where to be."""
+    sample = result.get("predictions")
+    if not sample:
+        return None
+    labels, arms = sample["labels"], sample["arms"]
+    everything = np.concatenate([labels, *arms.values()])
+    ends = everything.min(), everything.max()
+    colors = _colors(result | {"arms": arms})
+    figure, all_axes = _figure(3.2 * len(arms) + 0.6, 3.4, len(arms))
+    for axes, (arm, values) in zip(all_axes, arms.items(), strict=True):
+        axes.plot(ends, ends, color="#999999", linewidth=1.0)
+        axes.scatter(
+            labels, values, s=9, color=colors[arm], alpha=0.5, linewidths=0
+        )
+        _tidy(axes, arm_title(arm), "label")
+        axes.set_box_aspect(1)
+        if arm == list(arms)[0]:
+            axes.set_ylabel("prediction")
+    return figure
+
+
 def _score_against_size(result):
     from matplotlib.ticker import LogLocator
     from matplotlib.ticker import NullLocator
@@ -269,8 +291,7 @@ def _score_against_size(result):
             )
     if not points:
         return None
-    unit = " (%)" if factor == 100 else ""
-    title = f"{metric_title(metric)}{unit}, {compared_split(result)} rows"
+    title = f"{heading(metric)}, {compared_split(result)} rows"
     _tidy(axes, title[0].upper() + title[1:], "size on disk (MB)")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

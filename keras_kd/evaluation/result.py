@@ -5,18 +5,15 @@ import math
 
 import numpy as np
 
+from keras_kd.evaluation.metrics import check_primary_metric
+
 ARM_TITLES = {
     "teacher": "teacher",
     "alone": "student alone",
     "distilled": "student distilled",
     "control": "control, shuffled targets",
 }
-METRIC_TITLES = {
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "mcc": "MCC",
-}
-PERCENT_METRICS = ("accuracy", "macro_f1", "weighted_f1", "mcc")
+AGREEMENT_TITLE = "agrees with teacher"
 
 
 def check_result(result: dict) -> None:
@@ -26,8 +23,10 @@ def check_result(result: dict) -> None:
         result: The result of a run.
 
     Raises:
-        ValueError: The result has no arm, or an arm without seeds.
+        ValueError: The result has no arm, an arm without seeds, or a primary
+            metric of which less is better.
     """
+    check_primary_metric(primary_metric(result))
     arms = result.get("arms") or {}
     if not arms or not all(arm.get("seeds") for arm in arms.values()):
         received = {
@@ -45,24 +44,19 @@ def arm_title(arm: str) -> str:
     return ARM_TITLES.get(arm, arm.replace("_", " "))
 
 
-def metric_title(metric: str) -> str:
-    """What a metric is called in tables and plots."""
-    return METRIC_TITLES.get(metric, metric.replace("_", " "))
-
-
 def primary_metric(result: dict) -> str:
     """The entry of `scores` that models are compared by."""
     return result.get("primary_metric", "accuracy")
 
 
-def percent_factor(metric: str) -> int:
-    """100 for a metric that is shown in percent, else 1."""
-    return 100 if metric in PERCENT_METRICS else 1
-
-
 def compared_split(result: dict) -> str:
     """The part of the data that the scores are of."""
     return (result.get("comparison") or {}).get("split", "test")
+
+
+def agreement_title(result: dict) -> str:
+    """What the agreement with the teacher is called."""
+    return result.get("agreement_title", AGREEMENT_TITLE)
 
 
 def arm_values(result: dict, arm: str, key: str) -> list[float]:

@@ -6,6 +6,10 @@ for every entry of `COUNT_METRICS`. `nll` and `ece` are better when lower.
 
 import numpy as np
 
+from keras_kd.evaluation.class_counts import COUNT_METRICS
+from keras_kd.evaluation.class_counts import f1_scores
+from keras_kd.evaluation.class_counts import ratio
+
 CALIBRATION_BINS = 15
 
 
@@ -20,14 +24,15 @@ def classification_scores(
         class_names: Names of the classes, in the order of the logits.
 
     Returns:
-        A dictionary that can be written as JSON: `accuracy`, `macro_f1` (over
-        the classes that occur in the labels or the predictions),
-        `weighted_f1`, `mcc` (Matthews), `nll` (mean negative log-likelihood),
-        `ece` (see `expected_calibration_error`), `majority_accuracy` (of
-        always answering the most frequent class of these labels), `rows`,
-        `per_class` (`precision`, `recall`, `f1`, `support` by class name) and
-        `confusion` (a row for each true class, a column for each predicted
-        one).
+        A dictionary that can be written as JSON: `accuracy`; `macro_f1`,
+        `macro_precision` and `macro_recall` (over the classes that occur in
+        the labels or the predictions); `weighted_f1`, `weighted_precision` and
+        `weighted_recall` (by true rows); `mcc` (Matthews), `nll` (mean
+        negative log-likelihood), `ece` (see `expected_calibration_error`),
+        `majority_accuracy` (of always answering the most frequent class of
+        these labels), `rows`, `per_class` (`precision`, `recall`, `f1`,
+        `support` by class name) and `confusion` (a row for each true class, a
+        column for each predicted one).
 
     Raises:
         ValueError: Logits that are not raw finite logits, labels outside of
@@ -45,9 +50,9 @@ def classification_scores(
         logits.argmax(axis=-1), labels, logits.shape[1]
     )
     hits, predicted, actual = _counts(confusion)
-    precision = _ratio(hits, predicted)
-    recall = _ratio(hits, actual)
-    f1 = _f1(hits, predicted, actual)
+    precision = ratio(hits, predicted)
+    recall = ratio(hits, actual)
+    f1 = f1_scores(hits, predicted, actual)
     scores = {
         name: float(metric(hits, predicted, actual))
         for name, metric in COUNT_METRICS.items()
@@ -122,10 +127,22 @@ def expected_calibration_error(
     logits = check_logits(logits)
     labels = check_labels(labels, logits)
     confidence = np.exp(log_softmax(logits).max(axis=-1))
-    correct = logits.argmax(axis=-1) == labels
+    return calibration_gap(confidence, logits.argmax(axis=-1) == labels, bins)
+
+
+def calibration_gap(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
+) -> float:
+    """The calibration error of decisions of any kind.
+
+    Args:
+        confidence: Probability that each decision was given, `[decisions]`.
+        correct: Whether it is right, `[decisions]`.
+        bins: Number of bins of equal width.
+    """
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+    return float(np.abs(gap).sum() / len(confidence))
 
 
 def confusion_matrix(
@@ -230,49 +247,3 @@ def _counts(confusion):
     """Hits, predictions and true rows of each class, `[..., classes]`."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     return hits, confusion.sum(axis=-2), confusion.sum(axis=-1)
-
-
-def _ratio(numerator, denominator):
-    return numerator / np.where(denominator == 0, 1, denominator)
-
-
-def _f1(hits, predicted, actual):
-    return _ratio(2 * hits, predicted + actual)
-
-
-def _accuracy(hits, predicted, actual):
-    return hits.sum(-1) / actual.sum(-1)
-
-
-def _macro_f1(hits, predicted, actual):
-    occurs = (predicted + actual > 0).sum(-1)
-    return _f1(hits, predicted, actual).sum(-1) / occurs
-
-
-def _weighted_f1(hits, predicted, actual):
-    f1 = _f1(hits, predicted, actual)
-    return (f1 * actual).sum(-1) / actual.sum(-1)
-
-
-def _matthews(hits, predicted, actual):
-    hits, predicted, actual = (
-        np.asarray(count, dtype="float64")
-        for count in (hits, predicted, actual)
-    )
-    rows = actual.sum(-1)
-    spread = (rows**2 - (predicted**2).sum(-1)) * (
-        rows**2 - (actual**2).sum(-1)
-    )
-    return _ratio(
-        hits.sum(-1) * rows - (predicted * actual).sum(-1), np.sqrt(spread)
-    )
-
-
-COUNT_METRICS = {
-    "accuracy": _accuracy,
-    "macro_f1": _macro_f1,
-    "weighted_f1": _weighted_f1,
-    "mcc": _matthews,
-}
-"""Metrics of the counts by class: hits, predictions and true rows, each of
-shape `[..., classes]`, so that thousands of resamples are scored at once."""

@@ -4,7 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from keras_kd.evaluation.scores import COUNT_METRICS
+from keras_kd.evaluation.class_counts import COUNT_METRICS
+from keras_kd.evaluation.class_counts import LABEL_COUNT_METRICS
+from keras_kd.evaluation.resampling import CORRELATIONS
+from keras_kd.evaluation.resampling import correlation_draws
+from keras_kd.evaluation.resampling import count_draws
+from keras_kd.evaluation.resampling import function_draws
+from keras_kd.evaluation.resampling import label_count_draws
+from keras_kd.evaluation.resampling import mean_draws
 from keras_kd.evaluation.scores import check_labels
 from keras_kd.evaluation.scores import check_logits
 
@@ -12,7 +19,8 @@ HELPED = "HELPED"
 NO_EFFECT = "NO EFFECT"
 HURT = "HURT"
 
-CELLS_AT_ONCE = 4_000_000
+# The share of rows with all labels right: a mean of per-row scores.
+SUBSET_ACCURACY = "subset_accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,16 +96,29 @@ def paired_bootstrap(
     largest difference that occurs. They carry no weight among hundreds of
     rows, and keep three wins in three rows from counting as proof.
 
+    | task | `metric` | predictions | labels |
+    |---|---|---|---|
+    | any | `None` | scores, `[seeds, rows]` | |
+    | classes | of `COUNT_METRICS` | numbers, `[seeds, rows]` | `[rows]` |
+    | label sets | of `LABEL_COUNT_METRICS`, or "subset_accuracy" | 0 and 1, \
+`[seeds, rows, classes]` | `[rows, classes]` |
+    | regression | "pearson", "spearman" | `[seeds, rows]` | `[rows]` |
+
+    "spearman" ranks each resample anew, where a row that was drawn twice is
+    two equal values with one rank. Ranks of all rows, drawn like values, would
+    not be the ranks of what was drawn.
+
     Args:
-        a: Per-row scores of the first model, `[seeds, rows]` or `[rows]`:
-            whether a row is right, or its F1. With a `metric`, the predicted
-            class numbers.
+        a: Predictions of the first model, see the table; without a `metric`
+            its per-row scores: whether a row is right, its F1, or its negative
+            squared error. The axis of the seeds may be left out.
         b: The same of the second model, on the same rows.
-        metric: `None` for the mean of per-row scores; one of "accuracy",
-            "macro_f1", "weighted_f1", "mcc"; or a function `(predictions,
+        metric: `None` for the mean of per-row scores; a name, such as
+            "accuracy", "macro_f1" or "mcc"; or a function `(predictions,
             labels) -> float` of a sample of rows, which is called `2 * seeds *
-            resamples` times. Higher must be better.
-        labels: True class numbers, `[rows]`; needed with a `metric`.
+            resamples` times. Higher must be better. What "macro_f1" means is
+            told from the shape of the labels.
+        labels: True labels; needed with a `metric`.
         resamples: Number of resamples.
         seed: Seed of the resampling.
 
@@ -113,20 +134,30 @@ def paired_bootstrap(
     >>> interval.difference, verdict(interval), interval.provisional
     (0.25, 'HELPED', True)
     """
-    a, b = _check_runs(a, b)
+    many_labels = metric is not None and np.ndim(labels) == 2
+    a, b = _check_runs(a, b, many_labels)
     if resamples < 1:
         raise ValueError(
             f"`resamples` must be positive. Received: {resamples}."
         )
     generator = np.random.default_rng(seed)
+    if metric is not None:
+        labels = _check_metric(metric, labels, a, b)
+    if metric == SUBSET_ACCURACY:
+        a, b = (a == labels).all(axis=-1), (b == labels).all(axis=-1)
+        metric = None
     if metric is None:
         a, b = a.astype("float64"), b.astype("float64")
         a_scores, b_scores = a.mean(axis=1), b.mean(axis=1)
         difference = (b - a).mean(axis=0)
-        draws = _mean_draws(difference, resamples, generator)
+        draws = mean_draws(difference, resamples, generator)
     else:
-        labels = _check_metric(metric, labels, a, b)
-        draw = _function_draws if callable(metric) else _count_draws
+        if callable(metric):
+            draw = function_draws
+        elif metric in CORRELATIONS:
+            draw = correlation_draws
+        else:
+            draw = label_count_draws if many_labels else count_draws
         a_scores, b_scores, draws = draw(
             a, b, labels, metric, resamples, generator
         )
@@ -147,9 +178,17 @@ def significant_loss(
 ) -> tuple[Interval, bool]:
     """Whether a candidate, such as a quantised file, is worse than the model.
 
+    It takes per-row scores of any task, as long as higher is better:
+
+    | task | per-row score |
+    |---|---|
+    | one class a row | whether it is right |
+    | multi-label | the share of the row's labels that are right |
+    | regression | the squared error, times -1 |
+
     Args:
-        reference_correct: Whether the model is right, `[rows]`.
-        candidate_correct: Whether the candidate is, on the same rows.
+        reference_correct: Scores of the model's rows, `[rows]`.
+        candidate_correct: Scores of the candidate's, on the same rows.
 
     Returns:
         The interval of candidate minus reference, and whether all of it is
@@ -232,81 +271,14 @@ def _seed_draws(a_scores, b_scores, resamples, generator):
     return draws * np.sqrt(variance)
 
 
-def _mean_draws(difference, resamples, generator):
-    """Means of resampled rows, from the counts of each distinct value."""
-    rows = len(difference)
-    largest = np.abs(difference).max()
-    difference = np.concatenate([difference, [largest, -largest]])
-    values, counts = np.unique(difference.round(12), return_counts=True)
-    means = []
-    if len(values) <= rows // 20:
-        share = counts / counts.sum()
-        for size in _chunks(resamples, len(values)):
-            drawn = generator.multinomial(rows, share, size=size)
-            means.append(drawn @ values / rows)
-    else:
-        for size in _chunks(resamples, rows):
-            drawn = generator.integers(len(difference), size=(size, rows))
-            means.append(difference[drawn].mean(axis=1))
-    return np.concatenate(means)
-
-
-def _count_draws(a, b, labels, metric, resamples, generator):
-    """Differences of a metric that needs no more than counts by class.
-
-    Rows with the same label and the same predictions by all runs are one kind
-    of row: how often each kind is drawn says all about a resample.
-    """
-    metric = COUNT_METRICS[metric]
-    kinds, counts = np.unique(
-        np.concatenate([labels[None], a, b]).astype("int64"),
-        axis=1,
-        return_counts=True,
-    )
-    # One column a class, one array for the labels and each run.
-    truth, *runs = np.eye(kinds.max() + 1)[kinds]
-
-    def scores(drawn):
-        actual = drawn @ truth
-        return np.stack(
-            [metric(drawn @ (truth * run), drawn @ run, actual) for run in runs]
-        )
-
-    share = counts / counts.sum()
-    draws = []
-    for size in _chunks(resamples, len(counts)):
-        drawn = generator.multinomial(counts.sum(), share, size=size)
-        a_drawn, b_drawn = np.split(scores(drawn), 2)
-        draws.append(b_drawn.mean(axis=0) - a_drawn.mean(axis=0))
-    a_scores, b_scores = np.split(scores(counts), 2)
-    return a_scores, b_scores, np.concatenate(draws)
-
-
-def _function_draws(a, b, labels, metric, resamples, generator):
-    """Differences of any function of the rows; as slow as that function."""
-
-    def scores(runs, rows):
-        return np.array([metric(run[rows], labels[rows]) for run in runs])
-
-    everything = np.arange(len(labels))
-    draws = np.empty(resamples)
-    for index in range(resamples):
-        rows = generator.integers(len(labels), size=len(labels))
-        draws[index] = scores(b, rows).mean() - scores(a, rows).mean()
-    return scores(a, everything), scores(b, everything), draws
-
-
-def _chunks(total, width):
-    """Sizes that sum to `total`, so that a chunk's cells fit in memory."""
-    size = max(1, min(total, CELLS_AT_ONCE // max(width, 1)))
-    return [min(size, total - start) for start in range(0, total, size)]
-
-
-def _check_runs(a, b):
-    a, b = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
-    if a.shape != b.shape or a.ndim != 2 or 0 in a.shape:
+def _check_runs(a, b, many_labels):
+    a, b = np.atleast_1d(np.asarray(a)), np.atleast_1d(np.asarray(b))
+    axes = 3 if many_labels else 2
+    a, b = (x[np.newaxis] if x.ndim == axes - 1 else x for x in (a, b))
+    if a.shape != b.shape or a.ndim != axes or 0 in a.shape:
+        expected = "[seeds, rows, classes]" if many_labels else "[seeds, rows]"
         raise ValueError(
-            "Both models need scores of the same shape [seeds, rows], on the "
+            f"Both models need scores of the same shape {expected}, on the "
             f"same rows. Received: {a.shape} and {b.shape}."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
@@ -318,11 +290,6 @@ def _check_runs(a, b):
 
 
 def _check_metric(metric, labels, a, b):
-    if not callable(metric) and metric not in COUNT_METRICS:
-        raise ValueError(
-            f"`metric` must be None, one of {sorted(COUNT_METRICS)} or a "
-            f"function (predictions, labels) -> float. Received: {metric!r}."
-        )
     if labels is None or np.shape(labels) != a.shape[1:]:
         received = None if labels is None else np.shape(labels)
         raise ValueError(
@@ -330,12 +297,36 @@ def _check_metric(metric, labels, a, b):
             f"labels of shape {received} for predictions of shape {a.shape}."
         )
     labels = np.asarray(labels)
-    if not callable(metric):
-        for values in (labels, a, b):
-            if (values < 0).any() or (values != np.floor(values)).any():
-                raise ValueError(
-                    f"The metric '{metric}' needs class numbers, whole and not "
-                    "negative, as labels and predictions. Received: "
-                    f"{values.ravel()[:5]}... Pass logits.argmax(axis=-1)."
-                )
+    if callable(metric):
+        return labels
+    many_labels = labels.ndim == 2
+    known = [*COUNT_METRICS, *CORRELATIONS]
+    if many_labels:
+        known = [*LABEL_COUNT_METRICS, SUBSET_ACCURACY]
+    if metric not in known:
+        raise ValueError(
+            f"`metric` must be None, one of {sorted(known)} for labels of "
+            f"shape {labels.shape}, or a function (predictions, labels) -> "
+            f"float. Received: {metric!r}."
+        )
+    if metric in CORRELATIONS:
+        if not np.isfinite(np.asarray(labels, dtype="float64")).all():
+            raise ValueError(
+                "Labels must be finite. Received NaN or infinity. Leave rows "
+                "without a label out."
+            )
+        return labels.astype("float64")
+    for values in (labels, a, b):
+        if many_labels and not np.isin(values, (0, 1)).all():
+            raise ValueError(
+                f"The metric '{metric}' needs labels and predictions of 0 and "
+                f"1. Received: {values.ravel()[:5]}... Pass "
+                "given_labels(logits)."
+            )
+        if (values < 0).any() or (values != np.floor(values)).any():
+            raise ValueError(
+                f"The metric '{metric}' needs class numbers, whole and not "
+                "negative, as labels and predictions. Received: "
+                f"{values.ravel()[:5]}... Pass logits.argmax(axis=-1)."
+            )
     return labels

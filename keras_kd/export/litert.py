@@ -21,6 +21,9 @@ from keras_kd.export.export_arguments import check_vocabulary
 from keras_kd.export.float32_copy import float32_copy
 from keras_kd.export.litert_gates import check_outputs
 from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.export.score_gates import CLASSIFICATION
+from keras_kd.export.score_gates import check_kind
+from keras_kd.export.score_gates import check_row_targets
 
 
 def export_litert(
@@ -34,6 +37,7 @@ def export_litert(
     metadata=None,
     labels_of_rows=None,
     progress=None,
+    kind=CLASSIFICATION,
 ):
     """Converts a student to a `.tflite` file and proves it on real rows.
 
@@ -62,13 +66,17 @@ def export_litert(
             scores, ...); JSON values.
         labels_of_rows: Class ids of the rows, below zero where there is none,
             or a dictionary of them by output name. With them a dynamic file
-            must not lose accuracy.
+            must not lose accuracy. Of kind `"multi_label"`: 0 and 1, `[n,
+            labels]`; of `"regression"`: numbers, `[n]`.
         progress: Function that is told how many rows were checked.
+        kind: `"classification"` (also of tokens), `"multi_label"` or
+            `"regression"`: what the logits mean, and so how they are compared.
 
     Returns:
         A dictionary for the report: `file`, `format`, `quantization`, `bytes`,
-        `rows`, `max_difference`, `agreement`, `accuracy_keras` and
-        `accuracy_file` (with labels), and `ops`, the names of the operations.
+        `rows`, `kind`, `max_difference`, `agreement`, `accuracy_keras` and
+        `accuracy_file` (with labels; of other kinds `score_name`,
+        `score_keras` and `score_file`), and `ops`, the names of the operations.
 
     Raises:
         ValueError: An argument that can't be right; says which.
@@ -77,11 +85,15 @@ def export_litert(
     """
     path = Path(path)
     check_quantization(quantization)
+    check_kind(kind, student)
     check_length(max_length)
     check_labels(student, labels)
     check_vocabulary(student, tokenizer)
     rows = check_rows(student, rows, max_length, tokenizer)
-    targets = check_targets(student, rows, labels_of_rows)
+    if kind == CLASSIFICATION:
+        targets = check_targets(student, rows, labels_of_rows)
+    else:
+        targets = check_row_targets(kind, student, rows, labels_of_rows)
     student = float32_copy(student)
     expected = _keras_outputs(student, rows)
     with full_disk_explained(path), write_aside(path) as temporary:
@@ -102,6 +114,7 @@ def export_litert(
                 batch.named_outputs(received),
                 rows.get(batch.PADDING_MASK),
                 targets,
+                kind,
             )
         )
         attach(

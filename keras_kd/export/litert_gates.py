@@ -3,22 +3,40 @@
 import numpy as np
 
 from keras_kd.export.errors import ExportError
+from keras_kd.export.score_gates import CLASSIFICATION
+from keras_kd.export.score_gates import MINIMUM_AGREEMENT
+from keras_kd.export.score_gates import MULTI_LABEL
+from keras_kd.export.score_gates import SIGNIFICANCE
+from keras_kd.export.score_gates import compare_label_sets
+from keras_kd.export.score_gates import compare_numbers
+from keras_kd.export.score_gates import loss_probability
 
 # Largest |difference| of a logit, over max(1, |logit|).
 TOLERANCES = {"float32": 1e-3, "float16": 5e-3}
-MINIMUM_AGREEMENT = 0.97
-SIGNIFICANCE = 0.05
 
 
 def check_outputs(
-    quantization, expected, received, padding_mask=None, labels=None
+    quantization,
+    expected,
+    received,
+    padding_mask=None,
+    labels=None,
+    kind=CLASSIFICATION,
 ):
     """Compares a file's outputs with those of Keras on the same rows.
 
     float32 and float16 files must give the same logits, within 1e-3 and 5e-3
-    x max(1, |logit|). A dynamic int8 file must make the same decision on 97%
-    of the rows, and must not be right significantly less often: an exact
-    one-sided McNemar test, at 5%.
+    x max(1, |logit|). A dynamic int8 file must answer as Keras does:
+
+    - `classification`: the same decision on 97% of the rows;
+    - `multi_label`: the same on 97% of the (row, label) decisions, and the
+      labels that it gives have an F1 of 0.9 against those that Keras gives;
+    - `regression`: numbers that correlate with those of Keras by 0.99.
+
+    With labels it must not be significantly worse, at 5%: right less often
+    (exact one-sided McNemar test; of multi-label rows a sign-flip test), or,
+    for `regression`, with a mean squared error that rises by more than 0.005
+    of the labels' variance (one-sided t-test).
 
     Args:
         quantization: `"float32"`, `"float16"` or `"dynamic"`.
@@ -27,11 +45,14 @@ def check_outputs(
         padding_mask: `[rows, length]`; outputs for each token are compared
             where it is 1.
         labels: Dictionary of class ids by output name, or `None`. Ids below
-            zero mean that there is no label.
+            zero mean that there is no label. For the other kinds, see
+            `score_gates.check_row_targets`.
+        kind: `"classification"`, `"multi_label"` or `"regression"`.
 
     Returns:
-        Dictionary with `max_difference`, `agreement` and, with labels,
-        `accuracy_keras` and `accuracy_file`.
+        Dictionary with `kind`, `max_difference`, `agreement` and, with labels,
+        `accuracy_keras` and `accuracy_file`; for the other kinds `score_name`,
+        `score_keras` and `score_file`.
 
     Raises:
         ExportError: A gate was not passed; says what was measured.
@@ -43,14 +64,24 @@ def check_outputs(
         )
     _check_finite(expected, "The Keras model")
     _check_finite(received, "The file")
-    expected = _real_tokens(expected, padding_mask)
-    received = _real_tokens(received, padding_mask)
-    report = {"max_difference": 0.0}
+    if kind == CLASSIFICATION:
+        expected = _real_tokens(expected, padding_mask)
+        received = _real_tokens(received, padding_mask)
+    report = {"kind": kind, "max_difference": 0.0}
     for name in expected:
         worst = _compare_logits(
             quantization, name, expected[name], received[name]
         )
         report["max_difference"] = max(report["max_difference"], worst)
+    if kind != CLASSIFICATION:
+        (name,) = expected
+        compare = compare_numbers
+        if kind == MULTI_LABEL:
+            compare = compare_label_sets
+        target = None if labels is None else labels[name]
+        return report | compare(
+            quantization, expected[name], received[name], target
+        )
     same = np.concatenate(
         [decisions(expected[n]) == decisions(received[n]) for n in expected]
     )
@@ -154,21 +185,3 @@ def _compare_accuracy(expected, received, labels):
             f"significant loss (McNemar p={probability:.2g}). Use float16."
         )
     return {"accuracy_keras": accuracy_keras, "accuracy_file": accuracy_file}
-
-
-def loss_probability(reference_right, candidate_right):
-    """Exact one-sided McNemar test: is the candidate right less often?
-
-    Args:
-        reference_right: `[n]` booleans.
-        candidate_right: `[n]` booleans, on the same rows.
-
-    Returns:
-        The probability of so many losses among the rows on which the two
-        differ if both were equally good; 1 where they do not differ.
-    """
-    from scipy.stats import binom
-
-    lost = int((reference_right & ~candidate_right).sum())
-    won = int((~reference_right & candidate_right).sum())
-    return float(binom.sf(lost - 1, lost + won, 0.5))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.export.attachments import read_attachments
+from keras_kd.export.standard_error import held_back
 
 
 class LiteRTModel:
@@ -44,11 +45,13 @@ class LiteRTModel:
         if not self.path.is_file():
             raise FileNotFoundError(f"There is no file {self.path}.")
         try:
-            self._interpreter = Interpreter(
-                model_path=str(self.path), num_threads=num_threads
-            )
-            signatures = self._interpreter.get_signature_list()
-            self._interpreter.allocate_tensors()
+            # The runtime says there which delegates it has made.
+            with held_back(keep=_is_no_note):
+                self._interpreter = Interpreter(
+                    model_path=str(self.path), num_threads=num_threads
+                )
+                signatures = self._interpreter.get_signature_list()
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"{self.path} can't be run by ai-edge-litert: {error}. Export "
@@ -151,3 +154,7 @@ class LiteRTModel:
             name: self._interpreter.get_tensor(details["index"])
             for name, details in self._outputs.items()
         }
+
+
+def _is_no_note(line):
+    return not line.startswith(b"INFO:")

@@ -10,11 +10,17 @@ import pytest
 
 from keras_kd.evaluation import report
 from keras_kd.evaluation.machine import machine_description
+from keras_kd.evaluation.multi_label_scores import multi_label_scores
 from keras_kd.evaluation.plots import PLOTS
+from keras_kd.evaluation.plots import PREDICTIONS
+from keras_kd.evaluation.regression_scores import prediction_sample
+from keras_kd.evaluation.regression_scores import regression_scores
 from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
 from keras_kd.evaluation.scores import classification_scores
 from keras_kd.evaluation.significance import Interval
+
+CLASS_PLOTS = set(PLOTS) - {PREDICTIONS}
 
 
 def seed_entry(seed, wrong_rows, labels=("negative", "positive")):
@@ -135,10 +141,12 @@ def test_full_report(tmp_path):
     block = text.split("```json\n")[1].split("```")[0]
     assert json.loads(block) == full_result()["configuration"]
     assert f"python {machine_description()['python']}" in text
-    for name in PLOTS:
+    assert rows["macro F1 (%)"][0] == "95.00"
+    assert rows["NLL, lower is better"][1].count("±") == 1
+    for name in CLASS_PLOTS:
         assert f"({name})" in text
     found = {file.name for file in (tmp_path / "run").iterdir()}
-    assert found == {"report.md", "metrics.json", *PLOTS}
+    assert found == {"report.md", "metrics.json", *CLASS_PLOTS}
 
 
 def test_metrics_are_json(tmp_path):
@@ -239,7 +247,183 @@ def test_console_table():
     assert lines[4].startswith("student distilled  90.00 ± 1.41")
     # Columns are set to the right: every line of the table ends in one place.
     assert len({len(line) for line in lines[:5]}) == 1
-    assert lines[6].startswith("HELPED: the distilled student")
+    assert lines[6:9] == [
+        "Warnings:",
+        "- 3 texts of the test rows are training rows too.",
+        "",
+    ]
+    assert lines[9].startswith("HELPED: the distilled student")
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
+def test_console_shows_five_lines_of_warnings(count):
+    result = full_result()
+    result["warnings"] = [f"number {index}" for index in range(count)]
+    lines = console_table(result).splitlines()
+    assert ("Warnings:" in lines) == (count > 0)
+    shown = [line for line in lines if line.startswith("- number")]
+    assert len(shown) == (count if count <= 4 else 3)
+    more = [line for line in lines if line.startswith("- and ")]
+    expected = [f"- and {count - 3} more, in report.md"] if count > 4 else []
+    assert more == expected
+
+
+def multi_label_entry(seed, noise):
+    generator = np.random.default_rng(0 if seed is None else seed)
+    truth = generator.random((60, 3)) < 0.4
+    logits = np.where(truth, 2.0, -2.0) + noise * generator.normal(size=(60, 3))
+    scores = multi_label_scores(logits, truth, ["joy", "fear", "anger"])
+    return {"seed": seed, "scores": scores, "steps": 10}
+
+
+def test_multi_label_report(tmp_path):
+    arms = {
+        "teacher": {"seeds": [multi_label_entry(None, 0.5)]},
+        "alone": {"seeds": [multi_label_entry(s, 2.0) for s in (0, 1)]},
+        "distilled": {"seeds": [multi_label_entry(s, 1.0) for s in (0, 1)]},
+    }
+    result = {
+        "primary_metric": "micro_f1",
+        "task": "multi_label",
+        "labels": ["joy", "fear", "anger"],
+        "arms": arms,
+        "agreement": {"distilled": 0.93},
+        "comparison": Interval(0.1, 0.05, 0.2, 2, 60, 10).to_dict(),
+        "exports": [
+            {
+                "file": "student.tflite",
+                "kind": "multi_label",
+                "agreement": 0.99,
+                "score_name": "hamming_accuracy",
+                "score_keras": 0.9,
+                "score_file": 0.8975,
+                "scores": {"micro_f1": 0.85},
+            },
+            # Compared by class, which says nothing here.
+            {"file": "saved_model", "max_difference": 0.0, "agreement": 1.0},
+        ],
+    }
+    text = write_report(tmp_path, result).read_text("utf-8")
+    assert "scores 10.00 points of micro F1 more" in text
+    rows = table_rows(text)
+    assert rows["model"][0] == "micro F1 (%)"
+    micro = [entry["scores"]["micro_f1"] for entry in arms["alone"]["seeds"]]
+    assert rows["student alone"][0].startswith(f"{100 * np.mean(micro):.2f} ±")
+    best = arms["teacher"]["seeds"][0]["scores"]["majority_micro_f1"]
+    assert f"have a micro F1 of {best * 100:.2f}%." in text
+    assert "most frequent class" not in text
+    assert rows["class"][:2] == ["rows", "F1, teacher"]
+    joy = arms["teacher"]["seeds"][0]["scores"]["per_class"]["joy"]
+    # The rows are those of the distilled student's first seed.
+    assert rows["joy"][1] == f"{100 * joy['f1']:.2f}"
+    assert "subset accuracy (%)" in rows and "hamming accuracy (%)" in rows
+    assert "ECE" in rows["model"]
+    assert "confusion_matrix" not in text
+    assert rows["file"] == [
+        "largest logit difference",
+        "same decisions as Keras",
+        "hamming accuracy (%), Keras",
+        "hamming accuracy (%), file",
+        "micro F1, test rows",
+    ]
+    assert rows["student.tflite"] == ["", "99.00%", "90.00", "89.75", "85.00"]
+    assert rows["saved_model"] == ["0", "", "", "", ""]
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "report.md",
+        "metrics.json",
+    }
+
+
+def regression_result():
+    generator = np.random.default_rng(0)
+    labels = generator.uniform(0, 5, 80)
+    predictions = {
+        "teacher": labels + 0.2 * generator.normal(size=80),
+        "alone": labels + generator.normal(size=80),
+        "distilled": labels + 0.5 * generator.normal(size=80),
+    }
+    return {
+        "primary_metric": "pearson",
+        "task": "regression",
+        "labels": None,
+        "arms": {
+            arm: {"seeds": [{"scores": regression_scores(values, labels)}]}
+            for arm, values in predictions.items()
+        },
+        "agreement": {"alone": 0.7, "distilled": 0.9},
+        "agreement_title": "correlation with teacher",
+        "predictions": prediction_sample(labels, predictions, rows=30),
+        "comparison": Interval(0.05, 0.02, 0.08, 1, 80, 10).to_dict(),
+        "exports": [
+            {
+                "file": "student.tflite",
+                "kind": "regression",
+                "agreement": 0.9991,
+                "score_name": "mse",
+                "score_keras": 0.25,
+                "score_file": 0.25061,
+            }
+        ],
+    }
+
+
+def test_regression_report(tmp_path):
+    result = regression_result()
+    text = write_report(tmp_path, result).read_text("utf-8")
+    rows = table_rows(text)
+    assert rows["model"] == [
+        "Pearson correlation (%)",
+        "of teacher's",
+        "correlation with teacher",
+    ]
+    score = result["arms"]["alone"]["seeds"][0]["scores"]
+    assert rows["student alone"][0] == f"{100 * score['pearson']:.2f}"
+    assert rows["student alone"][2] == "70.00%"
+    assert "points of Pearson correlation more" in text
+    assert "ECE" not in text and "## By class" not in text
+    assert "Labels, in the order" not in text and "None" not in text
+    assert rows["RMSE, lower is better"][1] == f"{score['rmse']:.3f}"
+    assert rows["Spearman correlation (%)"][1] == (
+        f"{100 * score['spearman']:.2f}"
+    )
+    assert rows["file"] == ["correlation with Keras", "MSE, Keras", "MSE, file"]
+    assert rows["student.tflite"] == ["99.91%", "0.25", "0.251"]
+    assert "(predictions.png)" in text and "## Predictions" in text
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "report.md",
+        "metrics.json",
+        "predictions.png",
+    }
+    stored = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    assert len(stored["predictions"]["labels"]) == 30
+    # The report of a program that reads the figures back has the same plot.
+    again = write_report(tmp_path / "again", stored).read_text("utf-8")
+    assert again == text
+
+
+def test_scatter_shows_the_rows_of_the_sample():
+    from keras_kd.evaluation import plots
+
+    result = regression_result()
+    figure = plots._predictions(result)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "teacher",
+        "student alone",
+        "student distilled",
+    ]
+    points = figure.axes[2].collections[0].get_offsets()
+    sample = result["predictions"]
+    np.testing.assert_allclose(points[:, 0], sample["labels"])
+    np.testing.assert_allclose(points[:, 1], sample["arms"]["distilled"])
+
+
+def test_errors_are_no_primary_metric(tmp_path):
+    result = regression_result() | {"primary_metric": "mse"}
+    with pytest.raises(ValueError, match="'mse', of which less is better"):
+        write_report(tmp_path, result)
+    with pytest.raises(ValueError, match="of which less is better"):
+        console_table(result)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -292,7 +476,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert {file.name for file in tmp_path.iterdir()} == {
         report.REPORT,
         report.METRICS,
-        *PLOTS,
+        *CLASS_PLOTS,
     }
 
 

@@ -71,6 +71,13 @@ def test_against_scikit_learn(classes):
             labels=range(classes),
         ),
     }
+    for average in ("macro", "weighted"):
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            labels, predictions, average=average
+        )
+        expected[f"{average}_precision"] = precision
+        expected[f"{average}_recall"] = recall
+        expected[f"{average}_f1"] = f1
     for name, value in expected.items():
         assert scores[name] == pytest.approx(value), name
     np.testing.assert_array_equal(
@@ -92,6 +99,16 @@ def test_classes_that_never_occur():
     assert scores["macro_f1"] == pytest.approx(
         metrics.f1_score(labels, predictions, average="macro")
     )
+    # "c" is only predicted: it occurs, with a recall of nothing at all.
+    logits[0] = [0, 0, 1]
+    scores = classification_scores(logits, labels, ["a", "b", "c"])
+    predictions = logits.argmax(-1)
+    for average in ("macro", "weighted"):
+        table = metrics.precision_recall_fscore_support(
+            labels, predictions, average=average, zero_division=0
+        )
+        for name, value in zip(("precision", "recall", "f1"), table):
+            assert scores[f"{average}_{name}"] == pytest.approx(value)
     assert scores["per_class"]["c"]["f1"] == 0.0
     always_a = np.array([[2.0, 1.5], [2, 1], [2, 1]])
     assert classification_scores(always_a, [0, 1, 1], ["a", "b"])["mcc"] == 0

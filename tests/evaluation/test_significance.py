@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from keras_kd.evaluation import resampling
 from keras_kd.evaluation.significance import Interval
 from keras_kd.evaluation.significance import label_order_check
 from keras_kd.evaluation.significance import paired_bootstrap
@@ -166,11 +167,180 @@ def test_accuracy_as_metric_is_the_mean_of_right_rows():
     assert metric.lower == pytest.approx(mean.lower, abs=1e-3)
 
 
+def numbers(generator, seeds, rows, noise, decimals=8):
+    """Labels, and predictions that miss them by two amounts of noise."""
+    labels = generator.normal(size=rows)
+    a, b = (
+        labels + amount * generator.normal(size=(seeds, rows))
+        for amount in noise
+    )
+    return labels.round(decimals), a.round(decimals), b.round(decimals)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+@pytest.mark.parametrize("decimals", [8, 0])
+def test_correlations_of_resamples_against_scipy(metric, decimals, monkeypatch):
+    """Every resample is scored by SciPy, on the very rows that are drawn.
+
+    Without decimals most values are ties, and a resample now and then holds
+    one value alone, which SciPy has no correlation for.
+    """
+    stats = pytest.importorskip("scipy.stats")
+    rows, resamples = 12, 60
+    labels, a, b = numbers(
+        np.random.default_rng(0), 2, rows, (1.0, 0.3), decimals
+    )
+    if not decimals:
+        a[0] = [1] + [0] * (rows - 1)
+    correlate = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}
+
+    constant = []
+
+    def score(runs, drawn):
+        varies = [np.ptp(run[drawn]) > 0 for run in runs]
+        constant.extend(np.logical_not(varies))
+        return [
+            correlate[metric](run[drawn], labels[drawn]).statistic if ok else 0
+            for run, ok in zip(runs, varies, strict=True)
+        ]
+
+    expected = [
+        np.mean(score(b, drawn)) - np.mean(score(a, drawn))
+        for drawn in np.random.default_rng(7).integers(
+            rows, size=(resamples, rows)
+        )
+    ]
+    assert any(constant) == (not decimals)
+    # In several groups, to see that they are put together.
+    monkeypatch.setattr(resampling, "CELLS_AT_ONCE", 8 * 7 * rows)
+    a_scores, b_scores, draws = resampling.correlation_draws(
+        a, b, labels, metric, resamples, np.random.default_rng(7)
+    )
+    np.testing.assert_allclose(draws, expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(a_scores, score(a, np.arange(rows)))
+    np.testing.assert_allclose(b_scores, score(b, np.arange(rows)))
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_verdicts_on_correlations(metric):
+    generator = np.random.default_rng(0)
+    labels, a, b = numbers(generator, 3, 800, (1.0, 0.8))
+    interval = paired_bootstrap(a, b, metric, labels, resamples=1000)
+    assert verdict(interval) == "HELPED" and interval.rows == 800
+    back = paired_bootstrap(b, a, metric, labels, resamples=1000)
+    assert verdict(back) == "HURT"
+    same = paired_bootstrap(a[:, ::-1], b[:, ::-1], metric, labels, 1000)
+    assert verdict(same) == "NO EFFECT"
+
+
+def test_interval_of_a_correlation():
+    """Of one arm against a constant one, whose correlation is 0: Fisher's."""
+    generator = np.random.default_rng(1)
+    labels, _, b = numbers(generator, 1, 2000, (1.0, 1.0))
+    interval = paired_bootstrap(0 * b, b, "pearson", labels)
+    r = np.corrcoef(b[0], labels)[0, 1]
+    expected = np.tanh(np.arctanh(r) + np.array([-1, 1]) * 1.96 / np.sqrt(1997))
+    assert interval.difference == pytest.approx(r)
+    assert interval.lower == pytest.approx(expected[0], abs=3e-3)
+    assert interval.upper == pytest.approx(expected[1], abs=3e-3)
+
+
+def label_sets(generator, rows=150, classes=4, wrong=(0.2, 0.1), seeds=2):
+    """Label 0 is rare, and label 1 never true and never given."""
+    share = np.array([0.03, 0.0, 0.4, 0.6])[:classes]
+    labels = generator.random((rows, classes)) < share
+    runs = [
+        labels ^ (generator.random((seeds, rows, classes)) < amount)
+        for amount in wrong
+    ]
+    for run in runs:
+        run[..., 1] = False
+    return labels, *runs
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+def test_multi_label_resamples_against_scikit_learn(average, monkeypatch):
+    metrics = pytest.importorskip("sklearn.metrics")
+    rows, resamples = 25, 40
+    labels, a, b = label_sets(np.random.default_rng(0), rows)
+
+    def score(runs, drawn):
+        return [
+            metrics.f1_score(labels[drawn], run[drawn], average=average)
+            for run in runs
+        ]
+
+    expected = [
+        np.mean(score(b, drawn)) - np.mean(score(a, drawn))
+        for drawn in np.random.default_rng(7).integers(
+            rows, size=(resamples, rows)
+        )
+    ]
+    monkeypatch.setattr(resampling, "CELLS_AT_ONCE", 7 * rows)
+    a_scores, b_scores, draws = resampling.label_count_draws(
+        a, b, labels, f"{average}_f1", resamples, np.random.default_rng(7)
+    )
+    np.testing.assert_allclose(draws, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(a_scores, score(a, np.arange(rows)))
+    np.testing.assert_allclose(b_scores, score(b, np.arange(rows)))
+
+
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "subset_accuracy"])
+def test_verdicts_on_label_sets(metric):
+    labels, a, b = label_sets(np.random.default_rng(0), 800, wrong=(0.2, 0.1))
+    interval = paired_bootstrap(a, b, metric, labels, resamples=1000)
+    assert verdict(interval) == "HELPED"
+    assert (interval.seeds, interval.rows) == (2, 800)
+    back = paired_bootstrap(b, a, metric, labels.astype(int), resamples=1000)
+    assert verdict(back) == "HURT"
+    # One run without the axis of the seeds.
+    one = paired_bootstrap(a[0], b[0], metric, labels, resamples=100)
+    assert one.provisional and one.rows == 800
+
+
+def test_subset_accuracy_is_the_mean_of_rows_that_are_all_right():
+    labels, a, b = label_sets(np.random.default_rng(0))
+    named = paired_bootstrap(a, b, "subset_accuracy", labels)
+    rows = [(run == labels).all(-1) for run in (a, b)]
+    assert named == paired_bootstrap(*rows)
+
+
+def test_a_function_of_label_sets():
+    labels, a, b = label_sets(np.random.default_rng(0), seeds=1)
+
+    def right(predictions, labels):
+        return (predictions == labels).mean()
+
+    function = paired_bootstrap(a, b, right, labels, resamples=200)
+    named = paired_bootstrap(a, b, "hamming_accuracy", labels)
+    assert function.difference == pytest.approx(named.difference)
+    assert function.lower == pytest.approx(named.lower, abs=0.01)
+
+
 def test_same_seed_gives_the_same_interval():
     generator = np.random.default_rng(0)
     a, b = right(generator, 0.8, (2, 3, 500))
     assert paired_bootstrap(a, b) == paired_bootstrap(a, b)
     assert paired_bootstrap(a, b) != paired_bootstrap(a, b, seed=1)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman", "macro_f1"])
+def test_memory_does_not_grow_with_the_resamples(metric):
+    generator = np.random.default_rng(0)
+    labels, a, b = numbers(generator, 2, 5000, (1.0, 0.8))
+    if metric == "macro_f1":
+        labels, a, b = label_sets(generator, 5000)
+    peaks = []
+    for resamples in (1000, 2000):
+        tracemalloc.start()
+        try:
+            paired_bootstrap(a, b, metric, labels, resamples)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert max(peaks) < 150e6
+    assert peaks[1] < 1.05 * peaks[0]
 
 
 @pytest.mark.parametrize("kind", ["right", "f1", "macro_f1"])
@@ -205,6 +375,20 @@ def test_memory_at_full_size(kind):
         (([0.0, 0.5], [0, 1], "mcc", [0, 1]), "class numbers"),
         (([0, -1], [0, 1], "mcc", [0, 1]), "class numbers"),
         (([0, 1], [0, 1], None, None, 0), "`resamples` must be positive"),
+        (([0, 1], [0, 1], "pearson"), "needs `labels`"),
+        (([0, 1], [0, 1], "pearson", [0, np.nan]), "Labels must be finite"),
+        (([0, 1], [0, 1], "micro_f1", [0, 1]), "'accuracy'.*'micro_f1'"),
+        (([[0, 1]], [[0, 1]], "accuracy", [[0, 1]]), "'micro_f1'.*'accuracy'"),
+        (([[0, 2]], [[0, 1]], "micro_f1", [[0, 1]]), "of 0 and 1"),
+        (([[0.2, 1]], [[0, 1]], "subset_accuracy", [[0, 1]]), "of 0 and 1"),
+        (
+            (np.zeros((2, 3)), np.zeros((2, 4)), "micro_f1", np.zeros((2, 3))),
+            "rows, classes.*Received: [(]1, 2, 3[)] and [(]1, 2, 4[)]",
+        ),
+        (
+            (np.zeros((2, 3)), np.zeros((2, 3)), "micro_f1", np.zeros((2, 2))),
+            "labels of shape [(]2, 2[)]",
+        ),
     ],
 )
 def test_bad_input(arguments, message):
@@ -222,6 +406,24 @@ def test_significant_loss():
     assert not significant_loss(reference, slightly)[1]
     interval, lost = significant_loss(reference, right(generator, 0.8, 500))
     assert lost and interval.upper < 0
+
+
+def test_significant_loss_of_other_scores_of_rows():
+    """Squared errors of numbers, and shares of a row's labels."""
+    generator = np.random.default_rng(0)
+    labels, a, b = numbers(generator, 1, 2000, (0.5, 0.5))
+    errors, others = -((a[0] - labels) ** 2), -((b[0] - labels) ** 2)
+    assert not significant_loss(errors, others)[1]
+    shifted = -((a[0] + 0.2 - labels) ** 2)
+    interval, lost = significant_loss(errors, shifted)
+    assert lost and interval.difference == pytest.approx(-0.04, abs=0.01)
+    assert not significant_loss(shifted, errors)[1]
+
+    truth, good, poor = label_sets(generator, 2000, wrong=(0.1, 0.2), seeds=1)
+    shares = [(run[0] == truth).mean(-1) for run in (good, poor)]
+    interval, lost = significant_loss(*shares)
+    assert lost and interval.difference == pytest.approx(-0.075, abs=0.02)
+    assert not significant_loss(shares[0], shares[0])[1]
 
 
 def predictions_as_logits(predictions, classes, generator):
