@@ -2,15 +2,22 @@
 
 Everything that keras_kd stores is written beside its final name, flushed to
 the disk and renamed. A full disk, a crash or Ctrl-C in the middle therefore
-never leaves half a file that a later run would take for a whole one.
+never leaves half a file that a later run would take for a whole one. What a
+killed process left beside a name is removed when that name is written again.
 """
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
 from pathlib import Path
+
+REPLACED = ".replaced"
 
 
 @contextlib.contextmanager
@@ -31,7 +38,8 @@ def write_aside(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{os.getpid()}.partial.{path.name}"
+    _remove_leftovers(path)
+    temporary = path.parent / f"{_prefix(os.getpid())}{path.name}"
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -72,8 +80,11 @@ def folder_aside(path, marker=None):
                 "another folder."
             )
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = Path(
-        tempfile.mkdtemp(prefix=f".partial.{path.name}.", dir=path.parent)
+        tempfile.mkdtemp(
+            prefix=f"{_prefix(os.getpid())}{path.name}.", dir=path.parent
+        )
     )
     try:
         yield temporary
@@ -83,7 +94,7 @@ def folder_aside(path, marker=None):
                     os.fsync(opened.fileno())
         temporary.chmod(0o755)
         if path.exists():
-            replaced = temporary.with_name(f"{temporary.name}.replaced")
+            replaced = temporary.with_name(temporary.name + REPLACED)
             os.replace(path, replaced)
             os.replace(temporary, path)
             shutil.rmtree(replaced)
@@ -114,3 +125,58 @@ def read_json(path):
         raise ValueError(
             f"Cannot read '{path}' as JSON: {error}. Write the file once more."
         ) from error
+
+
+def _prefix(pid):
+    """How the temporary names of a process begin: it says whose they are."""
+    return f".{_machine()}-{pid}.partial."
+
+
+@functools.cache
+def _machine():
+    """A short name for where process numbers mean something.
+
+    Machines, and containers on one machine, may share a disk; each numbers
+    its processes by itself.
+    """
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    name = f"{socket.gethostname()} {namespace}".encode()
+    return hashlib.blake2b(name, digest_size=4).hexdigest()
+
+
+def _remove_leftovers(path):
+    """Removes temporaries of `path` whose process was killed.
+
+    Those of another machine stay: nobody here knows whether it still writes.
+    """
+    pattern = re.compile(
+        rf"\.{_machine()}-(\d+)\.partial\.{re.escape(path.name)}(\..+)?"
+    )
+    for name in os.listdir(path.parent):
+        found = pattern.fullmatch(name)
+        if not found or _lives(int(found[1])):
+            continue
+        leftover = path.with_name(name)
+        if name.endswith(REPLACED) and not path.exists():
+            # Killed between the two renames: this is all that there is.
+            os.replace(leftover, path)
+        elif leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+
+
+def _lives(pid):
+    if os.name != "posix":
+        return True  # Elsewhere signal 0 would end the process.
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # It belongs to somebody else.
+    return True

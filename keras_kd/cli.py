@@ -4,8 +4,10 @@ Every setting of `keras_kd.configuration.Configuration` is a flag.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import errno
+import functools
 import json
 import os
 import shlex
@@ -13,12 +15,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from keras_kd.atomic_files import read_json
-from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
-from keras_kd.configuration import setting_type
+from keras_kd.data.errors import DataError
+from keras_kd.export.standard_error import held_back
+from keras_kd.setting_flags import add_settings
+from keras_kd.setting_flags import resolve_settings
+from keras_kd.setting_flags import with_flags
 from keras_kd.version import __version__
 
+# What a shell gives a command that SIGPIPE has ended.
+BROKEN_PIPE = 141
 FORMATS = ("saved_model", "float32", "float16", "dynamic")
 
 DISTILL = """\
@@ -47,28 +53,42 @@ def guarded(action, options):
         options: Parsed options. `--traceback` shows where an error arose.
 
     Returns:
-        The exit status: 0, 1 after an error, 130 after Ctrl-C.
+        The exit status: 0, 1 after an error, 130 after Ctrl-C, 141 where
+        nobody reads the output any more.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return action(options) or 0
+        status = action(options) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print(
             "\nStopped. Finished parts are kept: the same command goes on.",
             file=sys.stderr,
         )
         return 130
+    except BrokenPipeError:
+        # `| head` has seen enough. Python would say so once more at the end,
+        # when it flushes what is left.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (
         ValueError, OSError, KeyError, RuntimeError, ImportError
     ) as error:  # fmt: skip
         if options.traceback:
             raise
-        print(f"keras-kd: {explain(error)}", file=sys.stderr)
+        print(f"keras-kd: {explain(error, options)}", file=sys.stderr)
         return 1
 
 
-def explain(error):
-    """An error as a sentence that says what to do."""
+def explain(error, options=None):
+    """An error as a sentence that says what to do.
+
+    Args:
+        error: The exception.
+        options: Parsed options: our own errors name their flags.
+    """
     if isinstance(error, KeyError):
         return error.args[0]  # Its string is in quotes.
     # HDF5 leaves the number out, and has the system's words.
@@ -80,31 +100,18 @@ def explain(error):
             "finished parts are kept. Free some space, and give the same "
             "command again."
         )
+    if type(error).__module__.startswith("keras_kd."):
+        return with_flags(str(error), options)
     return error
 
 
 def load_keras():
     """Imports Keras and its backend, without what they print at that.
 
-    TensorFlow reports missing GPU drivers before any log level counts. What it
-    printed is shown after all where the import fails.
+    TensorFlow reports missing GPU drivers before any log level counts.
     """
-    with tempfile.TemporaryFile() as printed:
-        stderr = os.dup(2)
-        os.dup2(printed.fileno(), 2)
-        try:
-            import keras  # noqa: F401
-
-            failed = False
-        except BaseException:
-            failed = True
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            if failed:
-                printed.seek(0)
-                sys.stderr.buffer.write(printed.read())
+    with held_back():
+        import keras  # noqa: F401
 
 
 def make_parser():
@@ -121,33 +128,39 @@ def make_parser():
         ("compare", "the same with three seeds, for a verdict", [0, 1, 2]),
     ):
         command = _add(commands, name, text, _distill, description=DISTILL)
+        command.usage = (
+            f"keras-kd {name} --train FILE --teacher DIR --run DIR [settings]"
+        )
+        add_run(command)
         add_settings(command, seeds=seeds)
-        command.add_argument("--run", help="folder of the run", metavar="DIR")
-        command.add_argument(
-            "--config", help="JSON file of settings; flags win", metavar="FILE"
-        )
-        command.add_argument(
-            "--print-config",
-            action="store_true",
-            help="print the resolved settings, and stop",
-        )
 
     command = _add(
         commands, "evaluate", "score a run's student on a file", _evaluate
     )
     command.add_argument("run", help="folder of the run", metavar="RUN")
     add_traceback(command)
-    command.add_argument("--data", required=True, help="labelled rows")
-    command.add_argument("--split", help="split, where --data is a tfds:NAME")
     command.add_argument(
-        "--file", help="score this .tflite of the run instead of the student"
+        "--data", required=True, help="labelled rows", metavar="FILE"
+    )
+    command.add_argument(
+        "--split", help="split, where --data is a tfds:NAME", metavar="NAME"
+    )
+    command.add_argument(
+        "--file",
+        help="score this .tflite of the run instead of the student",
+        metavar="FILE",
     )
 
-    command = _add(commands, "predict", "the class of texts", _predict)
+    command = _add(
+        commands, "predict", "the student's answers for texts", _predict
+    )
     command.add_argument("run", help="folder of the run", metavar="RUN")
     add_traceback(command)
     command.add_argument(
-        "texts", nargs="*", help="texts; without any, a line each from stdin"
+        "texts",
+        nargs="*",
+        help="texts; without any, a line each from stdin. Of a run on pairs: "
+        "two texts each, or on a line with a tab between",
     )
 
     command = _add(
@@ -170,35 +183,27 @@ def make_parser():
     return parser
 
 
-def add_settings(parser, **defaults):
-    """Adds a flag for each setting of `Configuration`.
+def add_run(parser, folder=None):
+    """Adds the flags that every training has beside its settings.
 
     Args:
         parser: The parser of a command or a recipe.
-        **defaults: Other defaults than the configuration's own.
+        folder: In words, the folder that a run has by itself.
     """
-    for setting in dataclasses.fields(Configuration):
-        kind, several = setting_type(setting)
-        flag = "--" + setting.name.replace("_", "-")
-        default = defaults.get(setting.name, _default(setting))
-        options = {
-            # Only what the user typed: a --config file stands below it.
-            "default": argparse.SUPPRESS,
-            "help": setting.metadata["help"].replace("%", "%%")
-            + ("" if default is None else f" (default: {_shown(default)})"),
-            "choices": setting.metadata["choices"],
-        }
-        if kind is bool:
-            options.pop("choices")
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["type"] = kind
-            options["metavar"] = None if options["choices"] else "X"
-        if several:
-            options["nargs"] = "*"
-        parser.add_argument(flag, dest=setting.name, **options)
+    parser.add_argument(
+        "--run",
+        metavar="DIR",
+        help="folder of the run" + (f" (default: {folder})" if folder else ""),
+    )
+    parser.add_argument(
+        "--config", help="JSON file of settings; flags win", metavar="FILE"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the resolved settings, and stop",
+    )
     add_traceback(parser)
-    parser.set_defaults(default_settings=defaults)
 
 
 def add_traceback(parser):
@@ -206,34 +211,6 @@ def add_traceback(parser):
     parser.add_argument(
         "--traceback", action="store_true", help="show where an error arose"
     )
-
-
-def resolve_settings(options, file=None):
-    """The `Configuration` of parsed flags, above a file, above defaults."""
-    values = dict(options.default_settings)
-    if file is not None:
-        stored = read_json(file)
-        if not isinstance(stored, dict):
-            raise ConfigurationError(
-                f"'{file}' holds a {type(stored).__name__}. Expected a JSON "
-                'object of settings, such as {"steps": 500}.'
-            )
-        values.update(stored)
-    names = {setting.name for setting in dataclasses.fields(Configuration)}
-    values.update(
-        {name: v for name, v in vars(options).items() if name in names}
-    )
-    return Configuration.from_dict(values)
-
-
-def _default(setting):
-    if setting.default is not dataclasses.MISSING:
-        return setting.default
-    return setting.default_factory()
-
-
-def _shown(value):
-    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _add(commands, name, text, action, description=None):
@@ -247,22 +224,41 @@ def _add(commands, name, text, action, description=None):
     return command
 
 
-def _distill(options):
-    configuration = resolve_settings(options, options.config)
+def run_distill(options, folder=lambda settings: None):
+    """Distils as parsed flags say, or prints what they come to.
+
+    Args:
+        options: Parsed options, with those of `add_run` and `add_settings`.
+        folder: Function from the `Configuration` to the folder of the run,
+            where there is no `--run`.
+
+    Returns:
+        `(Configuration, folder)`; `None` where the settings were printed.
+
+    Raises:
+        ConfigurationError: Something that is needed was not given.
+    """
+    settings = resolve_settings(options)
     if options.print_config:
-        print(json.dumps(configuration.to_dict(), indent=2))
-        return
+        print(json.dumps(settings.to_dict(), indent=2, ensure_ascii=False))
+        return None
     for name in ("train", "teacher"):
-        if getattr(configuration, name) is None:
+        if getattr(settings, name) is None:
             raise ConfigurationError(
                 f"--{name} is needed. See `keras-kd distill --help`."
             )
-    if options.run is None:
+    folder = options.run or folder(settings)
+    if folder is None:
         raise ConfigurationError("--run is needed: the folder of the run.")
     load_keras()
     from keras_kd.distillation import distill
 
-    distill(configuration, options.run, command=shown_command())
+    distill(settings, folder, command=shown_command())
+    return settings, folder
+
+
+def _distill(options):
+    run_distill(options)
 
 
 def shown_command():
@@ -276,17 +272,13 @@ def shown_command():
 
 
 def _evaluate(options):
-    from keras_kd.data.sources import read_examples
-
     student = _open_student(options.run)
-    settings = student.run.configuration
-    examples = read_examples(
-        options.data,
-        text=settings.text,
-        label=settings.label,
-        delimiter=settings.delimiter,
-        split=options.split,
-    )
+    settings = dataclasses.replace(student.run.configuration, test=options.data)
+    if options.split is not None:
+        settings.test_split = options.split
+    from keras_kd.preparation import read_part
+
+    examples = read_part(settings, "test")
     with tempfile.TemporaryDirectory() as folder:
         scores = student.score(examples, Path(folder) / "rows", options.file)
     print(json.dumps(scores, indent=2, ensure_ascii=False))
@@ -294,10 +286,35 @@ def _evaluate(options):
 
 def _predict(options):
     student = _open_student(options.run)
-    texts = options.texts or (line.rstrip("\n") for line in sys.stdin)
+    if student.run.configuration.text_pair is None:
+        texts = options.texts or (line.rstrip("\n") for line in sys.stdin)
+    else:
+        texts = _pairs(options.texts)
     for text in texts:
-        ((label, probability),) = student.predict([text])
-        print(f"{label}\t{probability:.3f}\t{text}")
+        ((answer, probability),) = student.predict([text])
+        columns = [answer, *([text] if isinstance(text, str) else text)]
+        if probability is not None:
+            columns.insert(1, f"{probability:.3f}")
+        print(*columns, sep="\t")
+
+
+def _pairs(texts):
+    """The pairs of texts that were typed, or stand on standard input."""
+    if not texts:
+        for number, line in enumerate(sys.stdin, 1):
+            pair = tuple(line.rstrip("\n").split("\t"))
+            if len(pair) != 2:
+                raise DataError(
+                    f"Line {number} has {len(pair)} columns. Expected two "
+                    "texts with a tab between: the run is on pairs."
+                )
+            yield pair
+    if len(texts) % 2:
+        raise DataError(
+            f"The run is on pairs of texts. Received: {len(texts)}. Give two "
+            "texts each."
+        )
+    yield from zip(texts[::2], texts[1::2])
 
 
 def _export(options):
@@ -305,7 +322,8 @@ def _export(options):
     from keras_kd.distillation import export_again
 
     name = options.quantize if options.format == "litert" else options.format
-    for report in export_again(options.run, [name]):
+    say = functools.partial(print, file=sys.stderr)
+    for report in export_again(options.run, [name], say):
         print(json.dumps(report, indent=2))
 
 

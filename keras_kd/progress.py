@@ -32,8 +32,8 @@ def progress_bar(description, total):
 class TrainingProgress(keras.callbacks.Callback):
     """Shows the steps of a training, and each validation score.
 
-    On a terminal a bar moves with every step; elsewhere there is one line for
-    each validation.
+    There is one line for each validation, which stays; on a terminal a bar
+    below it moves with every step.
 
     Args:
         description: What is being trained.
@@ -68,11 +68,10 @@ class TrainingProgress(keras.callbacks.Callback):
             for name, value in logs.items()
             if name in ("loss", "validation")
         )
-        if self._bar.disable:
-            step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations)
+        # Whatever `say` writes to, it does not write into the bar.
+        with self._bar.external_write_mode():
             self.say(f"  step {step}/{self.steps}: {shown}")
-        else:
-            self._bar.set_postfix_str(shown)
 
     def on_train_end(self, logs=None):
         self._bar.close()

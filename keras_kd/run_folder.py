@@ -1,5 +1,6 @@
 """A run's folder: its configuration, its units, its results."""
 
+import shutil
 from pathlib import Path
 
 from keras_kd.atomic_files import read_json
@@ -10,8 +11,12 @@ from keras_kd.configuration import ConfigurationError
 CONFIGURATION_FILE = "config.json"
 INPUTS_FILE = "inputs.json"
 UNITS_FOLDER = "units"
+TEACHER_UNIT = "teacher_training"
+REFUSAL_FILE = "teacher_refused.json"
 # May differ between two starts of one run: they only add units.
 GROWING = ("seeds", "arms", "export")
+# How a teacher is judged and run; they do not change what it has learned.
+JUDGING = ("teacher_floor", "teacher_runtime")
 
 
 class RunFolder:
@@ -22,6 +27,7 @@ class RunFolder:
     | `config.json` | the resolved configuration |
     | `inputs.json` | hashes of the data and of the teacher |
     | `teacher/` | the fine-tuned teacher, if it was trained here |
+    | `teacher_refused.json` | why that teacher was refused, if it was |
     | `units/<arm>-<seed>/` | each finished or interrupted training |
     | `cache/` | tokenised rows and teacher targets |
     | `student.keras`, `student_*.tflite`, `saved_model/` | the student |
@@ -35,13 +41,17 @@ class RunFolder:
         self.folder = Path(folder)
 
     @classmethod
-    def start(cls, folder, configuration, resume=True):
+    def start(cls, folder, configuration, resume=True, say=lambda text: None):
         """Makes a run's folder, or goes on with the run that stands there.
+
+        Where its teacher was refused and no student was trained, the settings
+        may change, and a teacher that they would train anew is dropped.
 
         Args:
             folder: Path of the folder.
             configuration: `Configuration`.
             resume: Whether a run that stands there may go on.
+            say: Function that is told what is dropped.
 
         Raises:
             ConfigurationError: A run with other settings stands there, or one
@@ -59,7 +69,11 @@ class RunFolder:
             # Before the first training there is nothing to mix up: a mistyped
             # path can be corrected and the command given again.
             trained = (run.folder / UNITS_FOLDER).exists()
-            if trained and (different or not resume):
+            if not trained:
+                run.accept_teacher()
+            elif different and resume and run._has_refused_teacher_alone():
+                run._forget_teacher(different, say)
+            elif different or not resume:
                 raise ConfigurationError(
                     f"A run stands in '{folder}' already. Received (stored, "
                     f"now): {different or 'the same settings'}. Give another "
@@ -127,6 +141,48 @@ class RunFolder:
                 "back, or give another --run folder."
             )
         write_json(file, {**inputs, name: fingerprint})
+
+    def refuse_teacher(self, reason):
+        """Notes that this run's teacher was examined, and refused.
+
+        Args:
+            reason: Why.
+        """
+        write_json(self.folder / REFUSAL_FILE, {"reason": reason})
+
+    def accept_teacher(self):
+        """Forgets that a teacher of this run was refused."""
+        (self.folder / REFUSAL_FILE).unlink(missing_ok=True)
+
+    def _has_refused_teacher_alone(self):
+        """Whether all that was trained here is a teacher that is of no use."""
+        units = self.folder / UNITS_FOLDER
+        return (
+            (self.folder / REFUSAL_FILE).exists()
+            and not (self.folder / "metrics.json").exists()
+            and units.exists()
+            and {unit.name for unit in units.iterdir()} <= {TEACHER_UNIT}
+        )
+
+    def _forget_teacher(self, different, say):
+        """Drops a refused teacher, if other settings make another one."""
+        # Whether the next one is refused is for its own examination to say.
+        self.accept_teacher()
+        inputs = self.folder / INPUTS_FILE
+        if inputs.exists():
+            kept = read_json(inputs)
+            kept.pop("teacher", None)
+            write_json(inputs, kept)
+        if set(different) <= set(JUDGING):
+            return
+        dropped = [self.teacher_folder, self.folder / UNITS_FOLDER]
+        say(
+            "The teacher that was refused is dropped: "
+            f"{' and '.join(f'{path}' for path in dropped)}. Other settings: "
+            f"{different} (stored, now)."
+        )
+        for path in dropped:
+            shutil.rmtree(path, ignore_errors=True)
 
     def unit(self, name):
         """The folder of one (arm, seed)."""

@@ -1,5 +1,7 @@
 """One unit of training: so many steps, the best checkpoint, resumable."""
 
+import contextlib
+import math
 import shutil
 import time
 from pathlib import Path
@@ -42,6 +44,11 @@ def adamw(learning_rate, steps, warmup=0.1, weight_decay=0.01, clip=1.0):
     return optimizer
 
 
+def is_done(folder):
+    """Whether the unit in a folder is done, so that training runs nothing."""
+    return (Path(folder) / RESULT_FILE).exists()
+
+
 def train_unit(
     folder,
     distiller,
@@ -57,21 +64,26 @@ def train_unit(
     After every `evaluate_every` steps the student is scored on the validation
     rows; the best so far stands in the folder as `student.keras`, and the
     whole state (weights, optimizer, random state) beside it. A unit that was
-    killed goes on from there with the very next batch; a unit that is done is
-    not run again.
+    killed goes on from its last state with the very next batch, also in the
+    middle of an interval; a unit that is done is not run again.
 
     Args:
         folder: Folder of the unit.
         distiller: Compiled `Distiller`.
         batches: Function from the first step to a `tf.data.Dataset`.
         score: Function that gives the student's validation score, higher is
-            better.
+            better, or a pair of it and a loss: of students that score the
+            same, the one with the lower loss is kept. Where there is no loss
+            to tell them apart it is the later one.
         steps: All optimizer steps.
         evaluate_every: Steps between two scores.
         callbacks: Further Keras callbacks; they see the validation score as
-            `validation` in their logs.
+            `validation` in their logs, and its loss as `validation_loss`. In
+            an interval that goes on after a kill, the means in the logs are
+            those of its second piece.
         state_seconds: Least seconds between two saved states: how much work a
-            kill may cost. A teacher's state is three times its size.
+            kill may cost; 0 saves after every step. A teacher's state is three
+            times its size.
 
     Returns:
         Dictionary: `steps`, `best_step`, `best_score`, `seconds` and the
@@ -79,7 +91,7 @@ def train_unit(
         the best weights.
     """
     folder = Path(folder)
-    if (folder / RESULT_FILE).exists():
+    if is_done(folder):
         result = read_json(folder / RESULT_FILE)
         distiller.student.load_weights(folder / STUDENT_FILE)
         return result
@@ -88,9 +100,11 @@ def train_unit(
     keeper = _BestAndState(folder, score, evaluate_every, steps, state_seconds)
     # A step that makes the optimizer's variables is traced twice, and tracing
     # a recurrent student takes longer than hundreds of its steps.
-    distiller.optimizer.build(distiller.trainable_variables)
+    strategy = getattr(distiller, "distribute_strategy", None)
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        distiller.optimizer.build(distiller.trainable_variables)
     done = keeper.restore(distiller)
-    # The last interval may be shorter than the others.
+    # An epoch of `fit` is an interval.
     for first, last, length in _stretches(done, steps, evaluate_every):
         distiller.fit(
             batches(int(distiller.optimizer.iterations)),
@@ -99,9 +113,8 @@ def train_unit(
             steps_per_epoch=length,
             callbacks=[keeper, *callbacks],
             verbose=0,
-            shuffle=False,
         )
-    best = max(keeper.history, key=lambda entry: entry["validation"])
+    best = keeper.best()
     result = {
         "steps": steps,
         "intervals": intervals,
@@ -117,12 +130,20 @@ def train_unit(
 
 
 def _stretches(done, steps, every):
-    """`(first epoch, last epoch, steps an epoch)` of the calls of `fit`."""
-    whole, rest = divmod(steps, every)
-    if done < whole:
-        yield done, whole, every
-    if rest and done <= whole:
-        yield whole, whole + 1, rest
+    """`(first epoch, last epoch, steps an epoch)` of the calls of `fit`.
+
+    Where a kill came in the middle of an interval, its other steps come first;
+    the last interval may be shorter than the others.
+    """
+    while done < steps:
+        interval = done // every
+        end = min((interval + 1) * every, steps)
+        last = interval + 1
+        if end - done == every:
+            last = steps // every
+            end = last * every
+        yield interval, last, (end - done) // (last - interval)
+        done = end
 
 
 class _BestAndState(keras.callbacks.Callback):
@@ -140,48 +161,88 @@ class _BestAndState(keras.callbacks.Callback):
         self.seconds = 0.0
 
     def restore(self, distiller):
-        """Loads the last state; returns how many intervals were done."""
+        """Loads the last state; returns how many steps were done."""
         state = self.folder / STATE_FOLDER
         if not state.exists():
             return 0
         progress = read_json(state / "progress.json")
         distiller.load_weights(state / "state.weights.h5")
-        # The student beside it may be from an interval that is now repeated.
-        with write_aside(self.folder / STUDENT_FILE) as temporary:
-            shutil.copy(state / STUDENT_FILE, temporary)
+        if progress["history"]:
+            # The student beside it may be from an interval that is now
+            # repeated.
+            with write_aside(self.folder / STUDENT_FILE) as temporary:
+                shutil.copy(state / STUDENT_FILE, temporary)
         self.history = progress["history"]
         self.seconds = progress["seconds"]
-        return len(self.history)
+        return int(distiller.optimizer.iterations)
 
     def forget_state(self):
         """Deletes the state of a unit that is done."""
         shutil.rmtree(self.folder / STATE_FOLDER, ignore_errors=True)
 
+    def best(self):
+        """The entry of the history whose student is kept."""
+        # Of equal ones `max` gives the first.
+        return max(reversed(self.history), key=_rank)
+
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
 
+    def on_train_batch_end(self, batch, logs=None):
+        if not self._is_due():
+            return
+        step = int(self.model.optimizer.iterations)
+        # The state of an interval's last step has its score, too.
+        if step % self.every and step < self.steps:
+            self._count_seconds()
+            self._save_state()
+            self._start = time.perf_counter()
+
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds += time.perf_counter() - self._start
-        value = float(self.score())
-        earlier = [entry["validation"] for entry in self.history]
+        self._count_seconds()
+        value, loss = _pair(self.score())
+        logs["validation"] = value
+        if loss is not None:
+            logs["validation_loss"] = loss
         self.history.append(
             {
                 "step": min((epoch + 1) * self.every, self.steps),
-                "validation": value,
                 **{name: float(number) for name, number in logs.items()},
             }
         )
-        logs["validation"] = value
-        if value > max(earlier, default=float("-inf")):
+        if self.best() is self.history[-1]:
             with write_aside(self.folder / STUDENT_FILE) as temporary:
                 self.model.student.save(temporary)
-        if time.monotonic() - self.saved_at < self.state_seconds:
-            return
+        if self._is_due():
+            self._save_state()
+
+    def _count_seconds(self):
+        self.seconds += time.perf_counter() - self._start
+
+    def _is_due(self):
+        return time.monotonic() - self.saved_at >= self.state_seconds
+
+    def _save_state(self):
         with folder_aside(self.folder / STATE_FOLDER) as temporary:
             self.model.save_weights(temporary / "state.weights.h5")
-            shutil.copy(self.folder / STUDENT_FILE, temporary)
+            if self.history:
+                shutil.copy(self.folder / STUDENT_FILE, temporary)
             write_json(
                 temporary / "progress.json",
                 {"history": self.history, "seconds": self.seconds},
             )
         self.saved_at = time.monotonic()
+
+
+def _pair(score):
+    """`(score, loss or None)` of what a score function gives."""
+    if isinstance(score, tuple):
+        value, loss = score
+        return float(value), float(loss)
+    return float(score), None
+
+
+def _rank(entry):
+    """What the best student has most of; NaN is worse than any number."""
+    values = entry["validation"], -entry.get("validation_loss", 0.0)
+    return tuple(-math.inf if math.isnan(value) else value for value in values)

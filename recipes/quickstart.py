@@ -12,12 +12,13 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from keras_kd.cli import add_settings
+from keras_kd.cli import add_run
 from keras_kd.cli import guarded
-from keras_kd.cli import load_keras
-from keras_kd.cli import resolve_settings
-from keras_kd.cli import shown_command
+from keras_kd.cli import run_distill
+from keras_kd.setting_flags import add_settings
 
+PROGRAM = "python -m recipes.quickstart"
+FOLDER = "saved_models/quickstart"
 DATA = Path(__file__).parent / "data" / "sentiment_sentences.csv"
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 SENTENCES = (
@@ -38,9 +39,12 @@ def find_teacher():
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [--run DIR] [settings]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_run(parser, folder=FOLDER)
     add_settings(
         parser,
         train=str(DATA),
@@ -59,22 +63,26 @@ def main(arguments=None):
         seeds=[0, 1, 2],
         export=["float32", "dynamic"],
     )
-    parser.add_argument(
-        "--run", default="saved_models/quickstart", help="folder of the run"
-    )
     options = parser.parse_args(arguments)
 
     return guarded(run, options)
 
 
 def run(options):
-    load_keras()
+    finished = run_distill(options, lambda settings: FOLDER)
+    if finished is None:
+        return
+    settings, folder = finished
+    if "distilled" not in settings.arms:
+        print(
+            "\nNo student was distilled, so that there is none to try. Add "
+            "'distilled' to --arms; what is done is not done twice."
+        )
+        return
     from keras_kd.deployment import TrainedStudent
-    from keras_kd.distillation import distill
     from keras_kd.run_folder import RunFolder
 
-    distill(resolve_settings(options), options.run, shown_command())
-    student = TrainedStudent(RunFolder.open(options.run))
+    student = TrainedStudent(RunFolder.open(folder))
     print("\nThe distilled student, on sentences that nobody labelled:")
     for sentence in SENTENCES:
         ((label, probability),) = student.predict([sentence])

@@ -21,6 +21,47 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def killed_while_writing(path, kind="write_aside", late=False):
+    """Has `kill -9` end a process that writes `path`; it can't clean up.
+
+    Args:
+        path: The final name.
+        kind: Which of the two writes it.
+        late: Whether it is killed between a folder's two renames.
+    """
+    script = """
+        import os, signal, sys
+        from pathlib import Path
+        from keras_kd import atomic_files
+        path, kind, late = sys.argv[1:]
+        def kill():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if late == "True":
+            replace = os.replace
+            def replace_once(source, target):
+                replace(source, target)
+                kill()
+            os.replace = replace_once
+        with getattr(atomic_files, kind)(path) as temporary:
+            if kind == "folder_aside":
+                temporary = temporary / "half.txt"
+            Path(temporary).write_text("half")
+            if late != "True":
+                kill()
+    """
+    # The module alone: the package would bring in all of Keras.
+    package = f"""
+        import sys
+        sys.modules["keras_kd"] = package = type(sys)("keras_kd")
+        package.__path__ = [{os.path.dirname(atomic_files.__file__)!r}]
+    """
+    code = textwrap.dedent(package) + textwrap.dedent(script)
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(path), kind, str(late)]
+    )
+    assert finished.returncode == -signal.SIGKILL
+
+
 class TestFile:
     def test_it_appears_under_its_name_at_the_end(self, tmp_path):
         path = tmp_path / "deep" / "labels.txt"
@@ -79,24 +120,8 @@ class TestFile:
         assert names(tmp_path) == []
 
     def test_a_killed_process_leaves_nothing_under_the_name(self, tmp_path):
-        # `kill -9` runs no cleaning up; the final name must still be free.
-        script = """
-            import os, signal, sys
-            from keras_kd.atomic_files import write_aside
-            with write_aside(sys.argv[1]) as temporary:
-                temporary.write_text("half")
-                os.kill(os.getpid(), signal.SIGKILL)
-        """
         path = tmp_path / "labels.txt"
-        # The module alone: the package would bring in all of Keras.
-        package = f"""
-            import sys
-            sys.modules["keras_kd"] = package = type(sys)("keras_kd")
-            package.__path__ = [{os.path.dirname(atomic_files.__file__)!r}]
-        """
-        code = textwrap.dedent(package) + textwrap.dedent(script)
-        finished = subprocess.run([sys.executable, "-c", code, str(path)])
-        assert finished.returncode == -signal.SIGKILL
+        killed_while_writing(path)
         assert not path.exists()
 
 
@@ -140,6 +165,62 @@ class TestFolder:
                 (temporary / "new.txt").write_text("new")
         assert path.read_text() == "a file"
         assert names(tmp_path) == ["model"]
+
+
+class TestLeftovers:
+    @pytest.mark.parametrize("kind", ["write_aside", "folder_aside"])
+    def test_next_writing_of_the_same_name_removes_them(self, tmp_path, kind):
+        for name in ("model", "other", "model"):
+            killed_while_writing(tmp_path / name, kind)
+        # The second process has removed what the first one left.
+        assert len(names(tmp_path)) == 2
+        with write_aside(tmp_path / "model") as temporary:
+            temporary.write_text("whole")
+        (other,) = set(names(tmp_path)) - {"model"}
+        assert ".partial.other" in other
+
+    @pytest.mark.parametrize("kind", [write_aside, folder_aside])
+    def test_those_of_living_processes_stay(self, tmp_path, kind):
+        path = tmp_path / "model"
+        mine = atomic_files._prefix(os.getpid())
+        parent = atomic_files._prefix(os.getppid())
+        # Another machine numbers its processes by itself, and what is not
+        # ours at all is nobody's leftover.
+        dead = 2**22 + 1
+        others = [
+            f"{parent}model",
+            f"{mine}model.abcd",
+            f".0000-{dead}.partial.model",
+            f".{dead}.partial.model",
+            "notes.partial.model",
+        ]
+        for name in others:
+            (tmp_path / name).write_text("half")
+        (tmp_path / f"{atomic_files._prefix(dead)}model").write_text("half")
+        with kind(path) as temporary:
+            if temporary.is_dir():
+                temporary = temporary / "file"
+            temporary.write_text("whole")
+        assert names(tmp_path) == sorted([*others, "model"])
+
+    def test_process_of_another_user_lives(self, monkeypatch):
+        def refuse(pid, signal):
+            raise PermissionError
+
+        monkeypatch.setattr(atomic_files.os, "kill", refuse)
+        assert atomic_files._lives(12345)
+
+    def test_folder_that_was_being_replaced_is_put_back(self, tmp_path):
+        path = tmp_path / "model"
+        with folder_aside(path) as temporary:
+            (temporary / "old.txt").write_text("old")
+        killed_while_writing(path, "folder_aside", late=True)
+        assert not path.exists()
+        with pytest.raises(ValueError):
+            with folder_aside(path):
+                raise ValueError
+        assert names(tmp_path) == ["model"]
+        assert names(path) == ["old.txt"]
 
 
 def test_a_folder_of_another_kind_is_not_replaced(tmp_path):

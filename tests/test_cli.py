@@ -1,20 +1,26 @@
 """The command line, in this process: flags, files, messages and statuses."""
 
+import argparse
 import dataclasses
 import io
 import json
+import os
+import re
 import subprocess
 import sys
+import types
 
 import pytest
 
 import keras_kd
 from keras_kd import cli
 from keras_kd import distillation
+from keras_kd import setting_flags
 from keras_kd.cli import main
 from keras_kd.configuration import Configuration
 from keras_kd.deployment import TrainedStudent
 from keras_kd.export.errors import ExportError
+from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
 COMMANDS = ("distill", "compare", "evaluate", "predict", "export")
@@ -60,20 +66,122 @@ class TestHelp:
             assert f"    {command} " in out
 
     @pytest.mark.parametrize("command", ["distill", "compare"])
-    def test_every_setting_has_a_line_with_its_default(self, run, command):
+    def test_every_setting_has_a_line_with_its_default(
+        self, run, command, monkeypatch
+    ):
+        monkeypatch.setenv("COLUMNS", "500")  # No word is broken.
         status, out, _ = run(command, "--help")
         assert status == 0
-        text = " ".join(out.split())
+        lines = dict(
+            " ".join(entry.split()).split(maxsplit=1)
+            for entry in re.split(r"\n  (?=--)|\n\n", out)
+            if entry.strip().startswith("--")
+        )
         for field in FIELDS:
-            assert f"{flag(field)} " in text
             help = " ".join(field.metadata["help"].split())
-            at = text.index(help)
             if field.name in ("temperature", "steps", "student"):
-                after = text[at + len(help) :]
-                assert after.startswith(f" (default: {field.default})")
-        assert "--run DIR" in text
-        assert "--config FILE" in text
-        assert "--print-config" in text
+                help += f" (default: {field.default})"
+            line = lines.get(flag(field)) or lines[f"{flag(field)},"]
+            assert help in line
+        assert lines["--allow-pickle,"].endswith("(default: off)")
+        for line in lines.values():
+            assert line.count("default: ") <= 1, line
+        assert lines["--run"].startswith("DIR ")
+        assert lines["--config"].startswith("FILE ")
+        assert "--print-config" in lines
+
+    def test_usage_is_short_and_also_shown_with_a_mistake(self, run):
+        usage = (
+            "usage: keras-kd distill --train FILE --teacher DIR --run DIR "
+            "[settings]\n"
+        )
+        assert run("distill", "--help")[1].startswith(usage + "\n")
+        assert run("distill", "--steps", "x")[2].startswith(usage)
+
+    def test_settings_stand_in_groups(self, run):
+        out = run("distill", "--help")[1]
+        titles = [title for title in setting_flags.GROUPS]
+        found = [
+            line[:-1]
+            for line in out.splitlines()
+            if line.endswith(":") and not line.startswith(" ")
+        ]
+        assert found == ["example", "options", *titles]
+        by_title = dict(zip(titles, re.split(r"\n[a-z]+:(?=\n)", out)[3:]))
+        for title, name in {
+            "data": "--max-length",
+            "teacher": "--teacher-floor",
+            "student": "--dropout",
+            "distillation": "--seeds",
+            "machine": "--precision",
+            "results": "--export",
+        }.items():
+            assert f"\n  {name} " in by_title[title], title
+
+    def test_new_setting_stands_with_the_one_before_it(self, monkeypatch):
+        def new(name):
+            return (
+                name,
+                str,
+                dataclasses.field(
+                    default="x", metadata={"help": "new", "choices": None}
+                ),
+            )
+
+        fields = [(f.name, f.type, f) for f in FIELDS]
+        place = [f.name for f in FIELDS].index("dropout")
+        fields[place + 1 : place + 1] = [new("noise")]
+        monkeypatch.setattr(
+            setting_flags,
+            "Configuration",
+            dataclasses.make_dataclass("New", [*fields, new("colour")]),
+        )
+        parser = argparse.ArgumentParser()
+        setting_flags.add_settings(parser)
+        groups = {
+            action.dest: group.title
+            for group in parser._action_groups
+            for action in group._group_actions
+        }
+        assert groups["noise"] == groups["dropout"] == "student"
+        assert groups["colour"] == "results"
+
+    def test_what_a_flag_takes_is_said(self, run, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "500")
+        out = run("distill", "--help")[1]
+        for words in (
+            "--train FILE ", "--teacher DIR ", "--steps N ", "--text COLUMN ",
+            "--learning-rate RATE ", "--seeds [N ...] ", "--encoding NAME ",
+            "--teacher-floor SCORE\n",
+        ):  # fmt: skip
+            assert f"\n  {words}" in out
+        assert " X " not in out
+
+    @pytest.mark.parametrize(
+        "choice", ["litert-int8", "control", " float16,", "mirrored", "bilstm,"]
+    )
+    def test_choices_are_shown_once(self, run, choice):
+        # Where the text names them all, there is no list of them.
+        options = run("distill", "--help")[1].partition("\noptions:")[2]
+        shown = [
+            " ".join(entry.split())
+            for entry in re.split(r"\n  (?=--)", options)
+            if choice in " ".join(entry.split()).partition("(default:")[0]
+        ]
+        assert max(entry.count(choice) for entry in shown) == 1
+
+    def test_a_described_default_gives_way_to_a_real_one(self, run):
+        parser = argparse.ArgumentParser()
+        setting_flags.add_settings(
+            parser, validation_rows=9, labels=["a", "b"], cache="c", test="t"
+        )
+        out = " ".join(parser.format_help().split())
+        for words in (
+            "rows of --train kept for validation (default: 9)",
+            "class names in the order of the logits (default: a b)",
+            "runs may share it (default: c)",
+        ):
+            assert words in out
 
     @pytest.mark.parametrize(
         ("command", "words"),
@@ -173,6 +281,70 @@ class TestSettings:
         )
         assert folder == str(tmp_path / "run")
         assert options["command"]
+
+    @pytest.mark.parametrize(
+        ("typed", "meant"),
+        [("1", 1), ("0", 0), ("review", "review"), ("1st", "1st"), ("²", "²")],
+    )
+    def test_columns_by_number(self, run, typed, meant):
+        _, out, _ = run(
+            "distill", "--text", typed, "--label", typed, "--print-config"
+        )
+        settings = json.loads(out)
+        assert settings["text"] == settings["label"] == meant
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (
+                ["--max-length", "4"],
+                "keras-kd: --max-length must be 8 or more. Received: 4.\n",
+            ),
+            (
+                ["--arms"],
+                "keras-kd: --arms must be one or more, all different. "
+                "Received: [].\n",
+            ),
+        ],
+    )
+    def test_message_names_the_flag(self, run, arguments, message):
+        assert run("distill", *arguments, "--print-config")[2] == message
+        assert run("compare", *arguments, "--print-config")[2] == message
+
+    def test_message_names_what_stands_in_the_file(self, run, tmp_path):
+        file = tmp_path / "settings.json"
+        file.write_text('{"steps": 0}')
+        arguments = ["distill", "--config", file, "--print-config"]
+        assert "`steps` must be" in run(*arguments)[2]
+        assert "--steps must be" in run(*arguments, "--steps", "0")[2]
+
+    @pytest.mark.parametrize(
+        ("error", "shown"),
+        [
+            (
+                TeacherRefused("Fine-tune it, or lower `teacher_floor`."),
+                "keras-kd: Fine-tune it, or lower --teacher-floor.\n",
+            ),
+            (
+                TeacherRefused("Received: max_length=600. See `Teacher`."),
+                "keras-kd: Received: --max-length=600. See `Teacher`.\n",
+            ),
+            # Not ours: `steps` may mean another thing there.
+            (
+                ValueError("`steps` or steps=3"),
+                "keras-kd: `steps` or steps=3\n",
+            ),
+        ],
+    )
+    def test_errors_of_a_run_name_flags(
+        self, run, monkeypatch, tmp_path, error, shown
+    ):
+        def fail(*args, **kwargs):
+            raise error
+
+        monkeypatch.setattr(distillation, "distill", fail)
+        arguments = ["--train", "a", "--teacher", "b", "--run", tmp_path]
+        assert run("distill", *arguments)[2] == shown
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -323,6 +495,72 @@ class TestPredict:
         assert status == 1
         assert f"'{tmp_path / 'nothing'}' is not a run" in err
 
+    @pytest.fixture
+    def answers(self, monkeypatch):
+        """Stands in for a student, and keeps what it was asked."""
+
+        def stand_in(text_pair, answer):
+            asked = []
+            configuration = Configuration(text_pair=text_pair)
+            student = types.SimpleNamespace(
+                run=types.SimpleNamespace(configuration=configuration),
+                predict=lambda texts: asked.extend(texts) or [answer],
+            )
+            monkeypatch.setattr(cli, "_open_student", lambda folder: student)
+            return asked
+
+        return stand_in
+
+    def test_number_has_no_probability(self, run, answers):
+        answers(None, ("3.250", None))
+        assert run("predict", "run", "a film") == (0, "3.250\ta film\n", "")
+
+    def test_pairs(self, run, answers, monkeypatch):
+        asked = answers("hypothesis", ("no", 0.75))
+        status, out, _ = run("predict", "run", "It rains.", "It is dry.")
+        assert (status, out) == (0, "no\t0.750\tIt rains.\tIt is dry.\n")
+        monkeypatch.setattr(sys, "stdin", io.StringIO("a\tb\nc\td\n"))
+        assert run("predict", "run")[0] == 0
+        assert asked == [("It rains.", "It is dry."), ("a", "b"), ("c", "d")]
+
+    @pytest.mark.parametrize(
+        ("texts", "lines", "message"),
+        [
+            (["a", "b", "c"], "", "run is on pairs of texts. Received: 3."),
+            ([], "a\tb\nc\n", "Line 2 has 1 columns. Expected two texts"),
+        ],
+    )
+    def test_not_pairs(self, run, answers, monkeypatch, texts, lines, message):
+        answers("hypothesis", ("no", 0.75))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        status, _, err = run("predict", "run", *texts)
+        assert status == 1
+        assert message in err
+
+
+class TestBrokenPipe:
+    @pytest.mark.skipif(os.name != "posix", reason="no SIGPIPE")
+    def test_output_that_nobody_reads(self):
+        # As in `keras-kd ... | head`, where `head` has gone.
+        reading, writing = os.pipe()
+        os.close(reading)
+        finished = subprocess.run(
+            [sys.executable, "-m", "keras_kd", "distill", "--print-config"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(writing)
+        assert finished.returncode == 141
+        assert finished.stderr == ""
+
+    def test_it_is_no_error_of_the_run(self, run, monkeypatch):
+        def closed(folder):
+            raise BrokenPipeError(32, "Broken pipe")
+
+        monkeypatch.setattr(cli, "_open_student", closed)
+        assert run("predict", "run", "a film", "--traceback") == (141, "", "")
+
 
 class TestEvaluate:
     def test_student(self, run, miniature):
@@ -395,7 +633,7 @@ class TestExport:
     ):
         # The conversion itself is tested with `export_again`.
         folder = miniature_copy.folder
-        report = {"file": f"student_{expected}", "bytes": 5}
+        report = {"file": f"student_{expected}", "format": "none"}
         monkeypatch.setattr(
             distillation,
             "_export",

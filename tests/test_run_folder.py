@@ -69,6 +69,106 @@ def test_same_settings_are_refused_where_resuming_is_off(tmp_path):
         RunFolder.start(tmp_path, Configuration(), resume=False)
 
 
+class TestRefusedTeacher:
+    SETTINGS = {"train": "a.csv", "teacher": "bert", "teacher_epochs": 1.0}
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        """A run whose fine-tuned teacher was refused."""
+        run = RunFolder.start(tmp_path / "run", Configuration(**self.SETTINGS))
+        run.hold_to("data", {"train": "1"})
+        write_json(run.unit("teacher_training") / "result.json", {})
+        write_json(run.teacher_folder / "teacher.json", {})
+        run.hold_to("teacher", {"weights": "1", "runtime": "keras"})
+        run.refuse_teacher("It scores 0.5.")
+        return run
+
+    def restart(self, run, **settings):
+        said = []
+        settings = {**self.SETTINGS, **settings}
+        configuration = Configuration(**settings)
+        started = RunFolder.start(run.folder, configuration, say=said.append)
+        assert started.configuration == configuration
+        return said
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"teacher_epochs": 3.0},
+            {"teacher_learning_rate": 1e-5, "teacher_floor": 0.6},
+            # Whatever else: nothing is there that could be mixed up with it.
+            {"train": "b.csv", "max_length": 64},
+        ],
+    )
+    def test_other_settings_drop_it(self, run, settings):
+        (said,) = self.restart(run, **settings)
+        assert str(run.teacher_folder) in said
+        assert str(run.folder / "units") in said
+        assert str(settings[min(settings)]) in said
+        assert not run.teacher_folder.exists()
+        assert not (run.folder / "units").exists()
+        # The next teacher, and other data, are no longer compared with it.
+        write_json(run.unit("teacher_training") / "result.json", {})
+        run.hold_to("teacher", {"weights": "2", "runtime": "keras"})
+        # Now it is a run like any other.
+        with pytest.raises(ConfigurationError, match="A run stands in"):
+            self.restart(run, teacher_epochs=9.0)
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"teacher_floor": 0.1},
+            {"teacher_runtime": "litert-int8"},
+            {"teacher_floor": 0.1, "seeds": [0, 1]},
+        ],
+    )
+    def test_it_is_kept_where_it_is_only_judged_anew(self, run, settings):
+        assert self.restart(run, **settings) == []
+        assert (run.unit("teacher_training") / "result.json").exists()
+        assert (run.teacher_folder / "teacher.json").exists()
+        run.hold_to("teacher", {"weights": "1", "runtime": "litert-int8"})
+        # Unless it is refused once more, it is a good one.
+        with pytest.raises(ConfigurationError, match="A run stands in"):
+            self.restart(run, teacher_epochs=3.0)
+        assert (run.teacher_folder / "teacher.json").exists()
+
+    def test_refusal_of_a_teacher_that_was_not_trained_here(self, tmp_path):
+        # It was given with a head. The next one is trained, and killed at it.
+        run = RunFolder.start(tmp_path / "run", Configuration(train="a.csv"))
+        run.refuse_teacher("It scores 0.5.")
+        self.restart(run)
+        write_json(run.unit("teacher_training") / "state" / "x.json", {})
+        with pytest.raises(ConfigurationError, match="A run stands in"):
+            self.restart(run, teacher_epochs=9.0)
+
+    def test_same_settings_examine_it_again(self, run):
+        assert self.restart(run) == []
+        assert (run.teacher_folder / "teacher.json").exists()
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda run: run.accept_teacher(),
+            lambda run: run.unit("alone-0").mkdir(),
+            lambda run: write_json(run.folder / "metrics.json", {}),
+        ],
+        ids=["accepted", "a student", "a report"],
+    )
+    def test_good_teacher_is_never_dropped(self, run, make):
+        make(run)
+        with pytest.raises(ConfigurationError, match="A run stands in"):
+            self.restart(run, teacher_epochs=3.0)
+        assert (run.teacher_folder / "teacher.json").exists()
+        assert (run.unit("teacher_training") / "result.json").exists()
+        assert run.configuration.teacher_epochs == 1.0
+
+    def test_not_where_resuming_is_off(self, run):
+        configuration = Configuration(**self.SETTINGS, steps=5)
+        with pytest.raises(ConfigurationError, match="A run stands in"):
+            RunFolder.start(run.folder, configuration, resume=False)
+        assert (run.teacher_folder / "teacher.json").exists()
+
+
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ConfigurationError, match="is not a run. Give another"):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -128,6 +129,33 @@ def assert_equal_weights(received, expected, tolerance=1e-6):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
+def assert_same_history(received, expected, killed_at):
+    """The same but for the means of the interval with the kill in it."""
+    for one, other in zip(
+        received["history"], expected["history"], strict=True
+    ):
+        if 0 < one["step"] - killed_at < EVERY:
+            one = {key: one[key] for key in ("step", "validation")}
+            other = {key: other[key] for key in ("step", "validation")}
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+class Clock:
+    """A clock that goes ten seconds on with every step.
+
+    Args:
+        steps: The `Steps` that were made so far.
+    """
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def monotonic(self):
+        return 10.0 * len(self.steps.seen)
+
+
 def names(folder):
     return sorted(
         str(file.relative_to(folder)) for file in Path(folder).rglob("*")
@@ -187,11 +215,42 @@ def test_best_checkpoint_is_the_one_that_is_kept(tmp_path):
     assert np.abs(best[0] - seen[2][1][0]).max() > 1e-4
 
 
-def test_first_of_equal_scores_is_kept(tmp_path):
-    result, distiller = train(tmp_path / "unit", score=lambda: 0.5)
-    assert result["best_step"] == 5
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        # Nothing tells equal ones apart: the later one has learned more.
+        ([0.5, 0.5, 0.4], 10),
+        ([0.5, 0.5, 0.5], 14),
+        # The lower loss does, and only among equal scores.
+        ([(0.5, 0.30), (0.5, 0.31), (0.4, 0.1)], 5),
+        ([(0.5, 0.31), (0.5, 0.30), (0.5, 0.32)], 10),
+        ([(0.5, 0.3), (0.5, 0.3), (0.5, 0.4)], 10),
+        # Not a number is worse than any number.
+        ([float("nan"), -3.0, float("nan")], 10),
+        ([(0.5, float("nan")), (0.5, 9.0), (0.5, float("nan"))], 10),
+        ([float("nan")] * 3, 14),
+    ],
+)
+def test_equal_scores(tmp_path, scores, best):
+    given, seen = iter(scores), {}
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            step = int(self.model.optimizer.iterations)
+            seen[step] = weights(self.model), logs.get("validation_loss")
+
+    result, distiller = train(tmp_path / "unit", [Watch()], lambda: next(given))
+    assert result["best_step"] == best
     stored = keras.saving.load_model(tmp_path / "unit" / "student.keras")
-    assert_equal_weights(weights(distiller), stored.get_weights(), tolerance=0)
+    assert_equal_weights(stored.get_weights(), seen[best][0], tolerance=0)
+    assert_equal_weights(weights(distiller), seen[best][0], tolerance=0)
+    score = scores[[5, 10, 14].index(best)]
+    loss = score[1] if isinstance(score, tuple) else None
+    assert seen[best][1] == loss
+    entry = result["history"][[5, 10, 14].index(best)]
+    assert entry.get("validation_loss") == loss
+    if loss is not None:
+        assert result["best_score"] == entry["validation"] == score[0]
 
 
 def test_finished_unit_is_not_run_again(tmp_path, monkeypatch):
@@ -207,9 +266,11 @@ def test_finished_unit_is_not_run_again(tmp_path, monkeypatch):
 
 def test_killed_process_goes_on_to_the_same_weights(tmp_path):
     """`kill -9` in the middle of an interval, and the same call again."""
+    # Any step but those at which there is a score.
+    step = random.choice([n for n in range(1, STEPS) if n % EVERY])
     script = (
         "import sys; from tests.test_training import At, kill, train; "
-        "train(sys.argv[1], [At(8, kill)])"
+        f"train(sys.argv[1], [At({step}, kill)])"
     )
     finished = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "unit")],
@@ -219,18 +280,23 @@ def test_killed_process_goes_on_to_the_same_weights(tmp_path):
     )
     assert finished.returncode == -signal.SIGKILL, finished.stderr[-2000:]
     progress = tmp_path / "unit" / "state" / "progress.json"
-    assert len(json.loads(progress.read_text())["history"]) == 1
+    assert len(json.loads(progress.read_text())["history"]) == step // EVERY
     assert not (tmp_path / "unit" / "result.json").exists()
 
     steps = Steps()
     resumed, distiller = train(tmp_path / "unit", [steps])
-    # The first interval is not repeated.
-    assert steps.seen == [*range(6, 15)]
+    # Not a step is repeated.
+    assert steps.seen == [*range(step + 1, STEPS + 1)]
     whole, other = train(tmp_path / "whole")
-    assert_equal_weights(weights(distiller), weights(other))
-    for one, two in zip(resumed["history"], whole["history"], strict=True):
-        assert one == pytest.approx(two, abs=1e-6)
+    assert_equal_weights(weights(distiller), weights(other), tolerance=0)
+    assert_same_history(resumed, whole, killed_at=step)
     assert names(tmp_path / "unit") == names(tmp_path / "whole")
+
+
+def test_is_done(tmp_path):
+    assert not training.is_done(tmp_path / "unit")
+    train(tmp_path / "unit", steps=2)
+    assert training.is_done(tmp_path / "unit")
 
 
 @pytest.fixture(scope="module")
@@ -284,14 +350,14 @@ def stop_before_the_result(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stop", "intervals"),
+    ("stop", "intervals", "step"),
     [
-        (stop_in_a_step(2), 0),
-        (stop_in_a_step(7), 1),
-        (stop_in_a_step(13), 2),
-        (stop_while_writing_the_state, 1),
-        (stop_while_writing_the_student, 1),
-        (stop_before_the_result, 3),
+        (stop_in_a_step(2), 0, 2),
+        (stop_in_a_step(7), 1, 7),
+        (stop_in_a_step(13), 2, 13),
+        (stop_while_writing_the_state, 1, 9),
+        (stop_while_writing_the_student, 1, 9),
+        (stop_before_the_result, 3, 14),
     ],
     ids=[
         "first interval",
@@ -303,7 +369,7 @@ def stop_before_the_result(monkeypatch):
     ],
 )
 def test_ctrl_c_loses_nothing(
-    tmp_path, monkeypatch, uninterrupted, stop, intervals
+    tmp_path, monkeypatch, uninterrupted, stop, intervals, step
 ):
     folder = tmp_path / "unit"
     with monkeypatch.context() as patched:
@@ -316,11 +382,12 @@ def test_ctrl_c_loses_nothing(
     done = json.loads(state.read_text())["history"] if state.exists() else []
     assert len(done) == intervals
 
-    result, distiller = train(folder)
+    steps = Steps()
+    result, distiller = train(folder, [steps])
+    assert steps.seen == [*range(step + 1, STEPS + 1)]
     expected, expected_weights = uninterrupted
-    assert_equal_weights(weights(distiller), expected_weights)
-    for one, two in zip(result["history"], expected["history"], strict=True):
-        assert one == pytest.approx(two, abs=1e-6)
+    assert_equal_weights(weights(distiller), expected_weights, tolerance=0)
+    assert_same_history(result, expected, killed_at=step)
     assert names(folder) == ["result.json", "student.keras"]
 
 
@@ -336,34 +403,90 @@ def test_killed_before_any_state_was_saved(tmp_path, uninterrupted):
     assert names(folder) == ["result.json", "student.keras"]
 
 
+@pytest.mark.parametrize(
+    ("state_seconds", "killed_at", "goes_on_at"),
+    [
+        (30.0, 4, 4),  # In the first interval, there is no student yet.
+        (60.0, 9, 7),  # Between two validations, not at the one at step 5.
+        (50.0, 9, 5),  # Due at a validation: with its score.
+        (60.0, 12, 7),
+    ],
+)
+def test_state_is_saved_by_the_clock(
+    tmp_path, monkeypatch, uninterrupted, state_seconds, killed_at, goes_on_at
+):
+    # The clock stands at 10 seconds a finished step; the step that is being
+    # finished counts when all callbacks have seen it.
+    folder, steps = tmp_path / "unit", Steps()
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "time", Clock(steps))
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                folder,
+                [steps, At(killed_at, interrupt)],
+                state_seconds=state_seconds,
+            )
+    state = names(folder / "state")
+    assert ("student.keras" in state) == (goes_on_at >= EVERY)
+    steps = Steps()
+    result, distiller = train(folder, [steps], state_seconds=1e9)
+    assert steps.seen == [*range(goes_on_at + 1, STEPS + 1)]
+    assert_equal_weights(weights(distiller), uninterrupted[1], tolerance=0)
+    assert_same_history(result, uninterrupted[0], killed_at=goes_on_at)
+    assert [entry["step"] for entry in result["history"]] == [5, 10, 14]
+    assert names(folder) == ["result.json", "student.keras"]
+
+
+def test_seconds_are_those_of_training_alone(tmp_path, monkeypatch):
+    # Every step takes a second, every state and every score takes more.
+    now = [0.0]
+
+    class Later(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            now[0] += 1.0
+
+    def score():
+        now[0] += 100.0
+        return 0.5
+
+    def save_weights(self, path):
+        now[0] += 1000.0
+        path.write_bytes(b"weights")
+
+    clock = types.SimpleNamespace(
+        monotonic=lambda: now[0], perf_counter=lambda: now[0]
+    )
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(Distiller, "save_weights", save_weights)
+    result, _ = train(tmp_path / "unit", [Later()], score, state_seconds=3.0)
+    assert now[0] >= 4000
+    assert result["seconds"] == STEPS
+
+
 def test_best_student_is_that_of_the_history_that_goes_on(
     tmp_path, monkeypatch
 ):
     # A machine that does not compute the same twice: the interval after the
-    # last saved state scored 0.9 before the kill, and scores 0.2 after it.
+    # last saved state, of step 7, scored 0.9 before the kill, and scores 0.2
+    # after it.
     folder = tmp_path / "unit"
-    times = iter([0.0, 100.0, 100.0, 101.0])
-    scores = iter([0.4, 0.9])
+    steps, scores, kept = Steps(), iter([0.4, 0.9]), []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            kept.append(weights(self.model))
+
     with monkeypatch.context() as patched:
-        clock = types.SimpleNamespace(
-            monotonic=lambda: next(times), perf_counter=time.perf_counter
-        )
-        patched.setattr(training, "time", clock)
+        patched.setattr(training, "time", Clock(steps))
         with pytest.raises(KeyboardInterrupt):
             train(
                 folder,
-                [At(13, interrupt)],
+                [steps, Watch(), At(12, interrupt)],
                 lambda: next(scores),
                 state_seconds=60.0,
             )
-    kept = []
-
-    class Watch(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            kept.append(weights(self.model))
-
     scores = iter([0.2, 0.3])
-    result, distiller = train(folder, [Watch()], lambda: next(scores))
+    result, distiller = train(folder, score=lambda: next(scores))
     assert [entry["validation"] for entry in result["history"]] == [
         0.4, 0.2, 0.3,
     ]  # fmt: skip
