@@ -1,5 +1,6 @@
 """Teacher, student alone and student distilled, in equal steps; a verdict."""
 
+import contextlib
 import hashlib
 import json
 import time
@@ -16,25 +17,26 @@ from keras_kd.batch import LOGITS
 from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
-from keras_kd.evaluation.scores import agreement
-from keras_kd.evaluation.scores import classification_scores
-from keras_kd.evaluation.scores import mean_kl
+from keras_kd.distribution import strategy_by_name
+from keras_kd.evaluation.regression_scores import prediction_sample
+from keras_kd.evaluation.result import retention
 from keras_kd.evaluation.significance import paired_bootstrap
 from keras_kd.evaluation.significance import verdict
 from keras_kd.inference import keras_runtime
-from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.models.students import build_student
-from keras_kd.preparation import find_labels
+from keras_kd.preparation import find_task
 from keras_kd.preparation import prepare_rows
+from keras_kd.preparation import rows_of_student
+from keras_kd.preparation import student_tokenizer
 from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
-from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
 from keras_kd.training import STATE_SECONDS
 from keras_kd.training import STUDENT_FILE
 from keras_kd.training import adamw
+from keras_kd.training import is_done
 from keras_kd.training import train_unit
 
 STUDENT_ARMS = ("alone", "distilled", "control")
@@ -78,6 +80,7 @@ class Comparison:
         self.teacher_calls = 0
         self.targets = None
         self.teacher_validation_score = None
+        self._embeddings = None
 
     # === Preparation ===
 
@@ -89,8 +92,7 @@ class Comparison:
         known = teaching.teacher_labels(
             self.configuration, self.run.teacher_folder
         )
-        labels = find_labels(self.configuration, known)
-        self.task = TextClassification(labels)
+        self.task = find_task(self.configuration, known)
         self.teacher, self._train_teacher = teaching.open_teacher(
             self.configuration, self.task, self.run.teacher_folder
         )
@@ -101,6 +103,35 @@ class Comparison:
             self.cache / "rows",
         )
         self.run.hold_to("data", self.rows.fingerprint)
+        self._prepare_tokens()
+
+    def _prepare_tokens(self):
+        """Gives the student its tokenizer, and the rows read with it."""
+        own = self.configuration.tokens != "teacher"
+        name = None
+        if own:
+            name = short_hash(
+                [
+                    self.configuration.tokens,
+                    self.configuration.vocabulary_size,
+                    self.configuration.lowercase,
+                    self.rows.training.keys().tobytes().hex(),
+                ]
+            )
+        self.tokenizer = student_tokenizer(
+            self.configuration,
+            self.rows,
+            self.teacher.tokenizer,
+            self.cache / "tokenizers" / f"{self.configuration.tokens}-{name}",
+        )
+        self.student_rows = self.rows
+        if own:
+            self.student_rows = rows_of_student(
+                self.rows,
+                self.tokenizer,
+                self.cache / "student_rows",
+                self.configuration.max_length,
+            )
 
     def prepare_teacher(self):
         """Fine-tunes the teacher where it has to be, and examines it."""
@@ -136,11 +167,7 @@ class Comparison:
 
     def label(self):
         """Asks the teacher for its targets, once; a second run asks nothing."""
-        self._label(
-            Rows.join(
-                [self.rows.labelled, self.rows.unlabelled, self.rows.test]
-            )
-        )
+        self._label(Rows.join([self.rows.training, self.rows.test]))
 
     def _label(self, rows):
         missing = len(self.targets.missing(rows))
@@ -169,15 +196,15 @@ class Comparison:
             result = {
                 "runtime": name,
                 "rows": len(rows),
-                "agreement": float(agreement(exact, moved)),
-                "mean_kl": float(mean_kl(exact, moved)),
+                "agreement": float(self.task.agreement(exact, moved)),
+                "divergence": float(self.task.divergence(exact, moved)),
             }
             write_json(path, result)
         return read_json(path)
 
     # === Training ===
 
-    def build_student(self, vocabulary_size, num_outputs):
+    def build_student(self, vocabulary_size, num_outputs, embeddings=None):
         """A fresh student of the configuration's shape."""
         configuration = self.configuration
         return build_student(
@@ -189,36 +216,58 @@ class Comparison:
             configuration.embedding_dim,
             configuration.dropout,
             configuration.max_length,
+            embeddings=embeddings,
         )
+
+    def start_of_embeddings(self):
+        """The table that the student's embeddings start from, or `None`."""
+        name = self.configuration.embeddings
+        if name == "random":
+            return None
+        if self._embeddings is None:
+            layer = self.build_student(8, 2).get_layer("token_embedding")
+            self._embeddings = teaching.start_of_embeddings(
+                name, self.teacher, self.tokenizer, layer.output_dim, self.say
+            )
+        return self._embeddings
 
     def train_arm(self, arm, seed):
         """Trains one student; returns the result of `train_unit`."""
         configuration = self.configuration
         folder = self.run.unit(f"{arm}-{seed}")
         keras.utils.set_random_seed(seed)
-        student = self.build_student(
-            self.teacher.tokenizer.vocabulary_size, self.task.num_outputs
-        )
-        runtime = keras_runtime(student)
-        rows, targets, losses = self.rows.labelled, None, []
+        rows, targets, losses = self.student_rows.labelled, None, []
         hard_label_weight = 1.0
         if arm != "alone":
-            rows = Rows.join([rows, self.rows.unlabelled])
-            targets = self.targets
+            rows, targets = self.student_rows.training, self.targets
             alpha = configuration.alpha
             hard_label_weight = 1.0 - alpha
             if arm == "control":
                 targets = ShuffledTargets(targets, rows, seed)
                 alpha, hard_label_weight = 1.0, 0.0
-            losses = [SoftTargets(configuration.temperature, weight=alpha)]
-        distiller = Distiller(
-            student, losses=losses, hard_label_weight=hard_label_weight
-        )
-        distiller.compile(
-            adamw(configuration.learning_rate, configuration.steps),
-            loss=self.task.hard_label_loss(),
-            metrics=self.task.metrics(),
-        )
+            losses = [
+                self.task.teacher_loss(
+                    configuration.loss, configuration.temperature, alpha
+                )
+            ]
+        embeddings = self.start_of_embeddings()
+        strategy = strategy_by_name(configuration.strategy)
+        with strategy.scope(), dtype_policy(configuration.precision):
+            student = self.build_student(
+                self.tokenizer.vocabulary_size,
+                self.task.num_outputs,
+                embeddings,
+            )
+            distiller = Distiller(
+                student, losses=losses, hard_label_weight=hard_label_weight
+            )
+            distiller.compile(
+                adamw(configuration.learning_rate, configuration.steps),
+                loss=self.task.hard_label_loss(),
+                metrics=self.task.metrics(),
+                accumulation_steps=configuration.accumulation_steps,
+            )
+        runtime = keras_runtime(student)
         result = train_unit(
             folder,
             distiller,
@@ -230,7 +279,9 @@ class Comparison:
                 targets=targets,
                 start_step=step,
             ),
-            lambda: teaching.score(runtime, self.task, self.rows.validation),
+            lambda: teaching.score(
+                runtime, self.task, self.student_rows.validation
+            ),
             configuration.steps,
             configuration.evaluate_every,
             callbacks=[
@@ -251,7 +302,7 @@ class Comparison:
         path = self.run.unit(f"{arm}-{seed}") / "test_logits.npy"
         if not path.exists():
             logits = teaching.predict_with_progress(
-                keras_runtime(student), self.rows.test, f"testing {arm}"
+                keras_runtime(student), self.student_rows.test, f"testing {arm}"
             )
             with write_aside(path) as temporary:
                 np.save(temporary, logits)
@@ -288,7 +339,12 @@ class Comparison:
         for arm in students:
             self.logits[arm], results = [], []
             for seed in self.configuration.seeds:
-                self.say(f"Training the student, {arm}, seed {seed} ...")
+                done = is_done(self.run.unit(f"{arm}-{seed}"))
+                self.say(
+                    f"Student, {arm}, seed {seed}: done before."
+                    if done
+                    else f"Training the student, {arm}, seed {seed} ..."
+                )
                 result, student = self.train_arm(arm, seed)
                 self.logits[arm].append(self.test_logits(arm, seed, student))
                 results.append(
@@ -302,24 +358,62 @@ class Comparison:
             "data": self.rows.counts,
             "labels": self.task.labels,
             "primary_metric": self.task.primary_metric,
+            "task": self.task.name,
+            "agreement_title": self.task.agreement_title,
             "teacher_validation_score": self.teacher_validation_score,
             "teacher_calls": self.teacher_calls,
-            "warnings": self._warnings(),
             "arms": arms,
             "seconds": round(time.perf_counter() - start, 1),
         }
-        return {**result, **self._judgement(test_labels)}
+        result["warnings"] = [*self.rows.warnings, *self._warnings(arms)]
+        if self.task.name == "regression":
+            first = {arm: logits[0] for arm, logits in self.logits.items()}
+            result["predictions"] = prediction_sample(test_labels, first)
+        result.update(self._judgement(test_labels))
+        if "teacher" in arms:
+            result["retention"] = {
+                arm: retention(result, arm) for arm in students
+            }
+        return result
 
-    def _warnings(self):
+    def _warnings(self, arms):
+        warnings = []
         moved = self.what_the_runtime_moves()
-        if moved is None:
-            return []
-        return [
-            f"The teacher labelled, and was scored on test, in "
-            f"{moved['runtime']}. On {moved['rows']} validation rows its class "
-            f"is that of Keras on {moved['agreement']:.2%}; mean KL "
-            f"{moved['mean_kl']:.2g}."
-        ]
+        if moved is not None:
+            warnings.append(
+                "The teacher labelled, and was scored on test, in "
+                f"{moved['runtime']}. On {moved['rows']} validation rows it "
+                f"{self.task.agreement_title.replace('teacher', 'Keras')}: "
+                f"{moved['agreement']:.2%}; mean divergence "
+                f"{moved['divergence']:.2g}."
+            )
+        metric = self.task.primary_metric
+        scores = {
+            arm: np.mean([one["scores"][metric] for one in entry["seeds"]])
+            for arm, entry in arms.items()
+        }
+        best = max(
+            (scores[arm] for arm in STUDENT_ARMS if arm in scores),
+            default=None,
+        )
+        if best is None:
+            return warnings
+        alone = scores.get("alone")
+        if None not in (alone, scores.get("teacher")):
+            if alone >= scores["teacher"]:
+                warnings.append(
+                    f"The teacher ({scores['teacher']:.3f}) is no better than "
+                    f"the student alone ({alone:.3f}): there is little to "
+                    "learn from it. Train a better teacher."
+                )
+        trivial = self.task.trivial_score(self.rows.test.column("label"))
+        if best < trivial + 0.02:
+            warnings.append(
+                f"No student is clearly better ({best:.3f}) than answers that "
+                f"ignore the text ({trivial:.3f}): train for more steps, or "
+                "on more rows, before anything is read from this comparison."
+            )
+        return warnings
 
     def _seed_result(self, arm, labels, seed=None, result=None, student=None):
         model = self.teacher.model if arm == "teacher" else student
@@ -331,9 +425,7 @@ class Comparison:
         file = unit / STUDENT_FILE
         return {
             "seed": seed,
-            "scores": classification_scores(
-                self.logits[arm][-1], labels, self.task.labels
-            ),
+            "scores": self.task.scores(self.logits[arm][-1], labels),
             **(result or {}),
             "parameters": model.count_params(),
             "bytes": file.stat().st_size if file.exists() else None,
@@ -341,37 +433,48 @@ class Comparison:
 
     def _judgement(self, labels):
         """The comparisons that the trained arms allow."""
-        correct = {
-            arm: np.stack([self.task.correct(one, labels) for one in logits])
+        task = self.task
+        answers = {
+            arm: np.stack([task.comparable(one, labels) for one in logits])
             for arm, logits in self.logits.items()
         }
         judgement = {}
         for arm, name in (("distilled", "comparison"), ("control", "control")):
-            if {arm, "alone"} <= set(correct):
-                interval = paired_bootstrap(correct["alone"], correct[arm])
+            if {arm, "alone"} <= set(answers):
+                interval = paired_bootstrap(
+                    answers["alone"],
+                    answers[arm],
+                    metric=task.bootstrap_metric,
+                    labels=labels if task.bootstrap_metric else None,
+                )
                 judgement[name] = {
                     **interval.to_dict(),
                     "verdict": verdict(interval),
                     "split": "test",
                 }
-        if "teacher" in correct:
-            students = [arm for arm in STUDENT_ARMS if arm in correct]
-            teacher = correct["teacher"].mean()
-            judgement["retention"] = {
-                arm: float(correct[arm].mean() / teacher) for arm in students
-            }
+        if "teacher" in self.logits:
+            (teacher,) = self.logits["teacher"]
+            students = [arm for arm in STUDENT_ARMS if arm in self.logits]
             judgement["agreement"] = {
                 arm: float(
                     np.mean(
-                        [
-                            agreement(self.logits["teacher"][0], one)
-                            for one in self.logits[arm]
-                        ]
+                        [task.agreement(teacher, o) for o in self.logits[arm]]
                     )
                 )
                 for arm in students
             }
         return judgement
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """The precision of what is built inside."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def short_hash(value):

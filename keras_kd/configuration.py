@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Optional
 
-STUDENTS = ("bigru", "transformer")
+STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag")
+TASKS = ("classification", "multi_label", "regression")
+TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
+LOSSES = ("soft_targets", "logits_mse")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("none", "mirrored")
 TEACHER_RUNTIMES = ("keras", "litert-int8")
 ARMS = ("teacher", "alone", "distilled", "control")
 
@@ -70,14 +75,30 @@ class Configuration:
     labelled_rows: Optional[int] = _setting(
         None, "use only so many labels of --train; the rest is unlabelled text"
     )
-    text: str = _setting("text", "column of the text")
-    label: str = _setting("label", "column of the label")
+    task: str = _setting(
+        "classification",
+        "what is to be found: a class, several labels, or a number",
+        TASKS,
+    )
+    text: typing.Union[str, int] = _setting("text", "column of the text")
+    text_pair: typing.Union[str, int, None] = _setting(
+        None, "column of the second text, where rows are pairs"
+    )
+    label: typing.Union[str, int] = _setting("label", "column of the label")
+    label_separator: str = _setting(
+        ",", "what stands between the labels of a multi_label row"
+    )
     delimiter: Optional[str] = _setting(
         None, "delimiter of a text table, where its suffix does not say it"
     )
+    encoding: str = _setting("utf-8", "encoding of text files")
     labels: Optional[list[str]] = _setting(
         None, "class names in the order of the logits; default: from the data"
     )
+    metric: Optional[str] = _setting(
+        None, "what checkpoints and the comparison go by; default: accuracy, "
+        "micro_f1 (multi_label), pearson (regression)"
+    )  # fmt: skip
     max_length: int = _setting(128, "tokens of a row at the most")
 
     cache: Optional[str] = _setting(
@@ -96,8 +117,9 @@ class Configuration:
     teacher_learning_rate: float = _setting(5e-5, "peak of fine-tuning")
     teacher_batch_size: int = _setting(16, "rows a batch of fine-tuning")
     teacher_floor: Optional[float] = _setting(
-        None, "refuse a teacher that scores less; default: the majority class"
-    )
+        None, "refuse a teacher that scores less; default: what answers that "
+        "ignore the text score"
+    )  # fmt: skip
     teacher_runtime: str = _setting(
         "keras", "what labels the rows", TEACHER_RUNTIMES
     )
@@ -109,15 +131,38 @@ class Configuration:
     student: str = _setting("bigru", "kind of the student", STUDENTS)
     layers: int = _setting(1, "layers of the student")
     width: int = _setting(
-        64, "units of each direction (bigru) or hidden width (transformer)"
+        64,
+        "units of each direction (bigru, bilstm), hidden width (attention, "
+        "transformer) or of the layers behind the mean (bag)",
     )
-    embedding_dim: int = _setting(128, "width of a recurrent student's table")
+    embedding_dim: int = _setting(
+        128, "width of the word table of bigru, bilstm and bag"
+    )
     dropout: float = _setting(0.2, "dropout of the student")
+    tokens: str = _setting(
+        "teacher",
+        "the student's tokens: the teacher's, or a vocabulary of its own, "
+        "built from the training text",
+        TOKENS,
+    )
+    vocabulary_size: int = _setting(
+        20000, "size of a vocabulary of the student's own"
+    )
+    lowercase: bool = _setting(
+        True, "whether a vocabulary of the student's own makes letters small"
+    )
+    embeddings: str = _setting(
+        "random", "what the student's word table starts from: random, teacher "
+        "(the teacher's table by PCA), or a file of word vectors"
+    )  # fmt: skip
 
     # === Distillation ===
+    loss: str = _setting(
+        "soft_targets", "the loss on the teacher's logits", LOSSES
+    )
     temperature: float = _setting(2.0, "temperature of the soft targets")
     alpha: float = _setting(
-        0.9, "weight of the soft targets; 1 - alpha is that of the labels"
+        0.9, "weight of the teacher's loss; 1 - alpha is that of the labels"
     )
     steps: int = _setting(1000, "optimizer steps of every student")
     batch_size: int = _setting(32, "rows a batch")
@@ -126,6 +171,17 @@ class Configuration:
     seeds: list[int] = _setting([0], "one training of each arm for each seed")
     arms: list[str] = _setting(
         ["teacher", "alone", "distilled"], "what to train and to score", ARMS
+    )
+
+    # === Machine ===
+    precision: str = _setting(
+        "float32", "precision of the students' training", PRECISIONS
+    )
+    strategy: str = _setting(
+        "none", "replicas: none, or mirrored over all local devices", STRATEGIES
+    )
+    accumulation_steps: int = _setting(
+        1, "micro-batches that a batch is computed in, to save memory"
     )
 
     # === Results ===
@@ -138,16 +194,14 @@ class Configuration:
     def __post_init__(self):
         for setting in dataclasses.fields(self):
             _check_type(self, setting)
-        for name, choices in (
-            ("student", STUDENTS),
-            ("teacher_runtime", TEACHER_RUNTIMES),
-        ):
-            if getattr(self, name) not in choices:
-                _refuse(name, getattr(self, name), f"one of {list(choices)}")
-        for name, choices in (("arms", ARMS), ("export", _choices("export"))):
-            for value in getattr(self, name):
-                if value not in choices:
-                    _refuse(name, value, f"some of {list(choices)}")
+        for setting in dataclasses.fields(self):
+            choices = setting.metadata["choices"]
+            value = getattr(self, setting.name)
+            several = isinstance(value, list)
+            for one in value if several else [value]:
+                if choices and one not in choices:
+                    which = "some" if several else "one"
+                    _refuse(setting.name, one, f"{which} of {list(choices)}")
         if not 0 < self.temperature < math.inf:
             _refuse("temperature", self.temperature, "above 0 and finite")
         if not 0 <= self.alpha <= 1:
@@ -158,7 +212,7 @@ class Configuration:
             "layers", "width", "embedding_dim", "batch_size", "learning_rate",
             "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
             "teacher_learning_rate", "labelled_rows", "validation_rows",
-            "test_rows",
+            "test_rows", "vocabulary_size", "accumulation_steps",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -167,6 +221,8 @@ class Configuration:
             _refuse("teacher_floor", self.teacher_floor, "from 0 to 1")
         if self.max_length < 8:
             _refuse("max_length", self.max_length, "8 or more")
+        if self.task == "regression" and self.labels is not None:
+            _refuse("labels", self.labels, "left out: regression has no names")
         for name in ("seeds", "arms"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -197,16 +253,11 @@ class Configuration:
 def setting_type(setting):
     """`(type of one value, whether it is a list)` of a dataclass field."""
     kind = setting.type
-    arguments = [
-        argument
-        for argument in typing.get_args(kind)
-        if argument is not type(None)
-    ]
     if typing.get_origin(kind) is typing.Union:
-        kind = arguments[0]
-        arguments = typing.get_args(kind)
+        # The first is what a flag makes of a string.
+        kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is list:
-        return arguments[0], True
+        return typing.get_args(kind)[0], True
     return kind, False
 
 
@@ -217,6 +268,8 @@ def _check_type(configuration, setting):
         return
     kind, several = setting_type(setting)
     allowed = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
+    if int in typing.get_args(setting.type):  # A column by name or by number.
+        allowed = (kind, numbers.Integral)
     if kind is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
         setattr(configuration, setting.name, value)
@@ -227,11 +280,6 @@ def _check_type(configuration, setting):
     ):
         name = f"a list of {kind.__name__}" if several else kind.__name__
         _refuse(setting.name, value, name)
-
-
-def _choices(name):
-    fields = {f.name: f for f in dataclasses.fields(Configuration)}
-    return fields[name].metadata["choices"]
 
 
 def _refuse(name, received, allowed):

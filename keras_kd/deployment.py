@@ -17,15 +17,14 @@ from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
 from keras_kd.data.tokenization import Tokenizer
-from keras_kd.evaluation.scores import classification_scores
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.preparation import find_labelled
 from keras_kd.progress import progress_bar
-from keras_kd.tasks.text_classification import TextClassification
+from keras_kd.tasks.named_tasks import build_task
 from keras_kd.training import STUDENT_FILE
 
-LABELS_FILE = "labels.json"
+TASK_FILE = "task.json"
 # More rows prove an exported file no better, and take their time.
 VERIFICATION_ROWS = 2000
 
@@ -53,9 +52,15 @@ class TrainedStudent:
         self.folder = run.folder
         if not (self.folder / STUDENT_FILE).is_file():
             raise ConfigurationError(
-                f"The run in '{self.folder}' has no {STUDENT_FILE}: it was not "
-                "finished. Start `keras-kd distill` again with the same "
-                "settings; it goes on where it stopped."
+                f"The run in '{self.folder}' has no {STUDENT_FILE}. "
+                + (
+                    "It was not finished: start `keras-kd distill` again with "
+                    "the same settings; it goes on where it stopped."
+                    if "distilled" in run.configuration.arms
+                    else f"Its arms are {run.configuration.arms}: add "
+                    "'distilled' to --arms, and start `keras-kd distill` "
+                    "again; what is done is not done twice."
+                )
             )
         import keras_hub  # noqa: F401  Its layers are looked up by name.
 
@@ -63,7 +68,7 @@ class TrainedStudent:
             self.folder / STUDENT_FILE, compile=False
         )
         self.tokenizer = Tokenizer.from_folder(self.folder / "tokenizer")
-        self.task = TextClassification(read_json(self.folder / LABELS_FILE))
+        self.task = build_task(**read_json(self.folder / TASK_FILE))
         self.max_length = run.configuration.max_length
 
     @classmethod
@@ -84,9 +89,11 @@ class TrainedStudent:
             )["best_score"],
         )
         with folder_aside(run.folder / "tokenizer") as temporary:
-            comparison.teacher.tokenizer.save(temporary)
-        write_json(run.folder / LABELS_FILE, comparison.task.labels)
-        copy_rows(run.folder / "validation_rows", comparison.rows.validation)
+            comparison.tokenizer.save(temporary)
+        write_json(run.folder / TASK_FILE, comparison.task.to_dict())
+        copy_rows(
+            run.folder / "validation_rows", comparison.student_rows.validation
+        )
         with write_aside(run.folder / STUDENT_FILE) as temporary:
             shutil.copy(run.unit(f"{arm}-{best}") / STUDENT_FILE, temporary)
         return cls(run)
@@ -94,30 +101,31 @@ class TrainedStudent:
     # === Use ===
 
     def predict(self, texts):
-        """The class of each text.
+        """The answer for each text.
 
         Args:
-            texts: List of strings.
+            texts: List of strings, or of pairs of strings.
 
         Returns:
-            List of `(label, probability)`.
+            List of `(answer, probability)`: a class, labels with commas
+            between, or a number, which has no probability (`None`).
         """
-        encoded = self.tokenizer.encode(list(texts), self.max_length)
-        results = []
+        texts = list(texts)
+        pairs = None
+        if texts and not isinstance(texts[0], str):
+            texts, pairs = map(list, zip(*texts, strict=True))
+        encoded = self.tokenizer.encode(texts, self.max_length, pairs)
+        answers = []
         for token_ids, _ in encoded:
             features = {
                 batch.TOKEN_IDS: np.array([token_ids], "int32"),
                 batch.PADDING_MASK: np.ones((1, len(token_ids)), "int32"),
             }
-            (logits,) = self.model.predict_on_batch(
+            logits = self.model.predict_on_batch(
                 batch.select_inputs(self.model, features)
             )
-            shifted = np.exp(logits - logits.max())
-            best = int(np.argmax(logits))
-            results.append(
-                (self.task.labels[best], float(shifted[best] / shifted.sum()))
-            )
-        return results
+            answers += self.task.answers(logits)
+        return answers
 
     def score(self, examples, folder, file=None):
         """Scores the student, or an exported file, on labelled examples.
@@ -129,8 +137,7 @@ class TrainedStudent:
                 or a name in the run folder.
 
         Returns:
-            Dictionary of `classification_scores`, and the rows: those that
-            have a label.
+            The task's scores, and the rows: those that have a label.
 
         Raises:
             DataError: An unknown label, or no label at all.
@@ -151,9 +158,7 @@ class TrainedStudent:
             logits = predict_rows(runtime, rows, progress=advance)
         return {
             "rows": len(rows),
-            **classification_scores(
-                logits, rows.column("label"), self.task.labels
-            ),
+            **self.task.scores(logits, rows.column("label")),
         }
 
     def _file_runtime(self, file):
@@ -201,6 +206,7 @@ class TrainedStudent:
                 tokenizer=self.tokenizer,
                 labels=self.task.labels,
                 labels_of_rows=rows.column("label", positions),
+                kind=self.task.name,
                 progress=advance,
             )
 
@@ -215,8 +221,16 @@ class TrainedStudent:
             tokenizer=self.tokenizer,
             labels=self.task.labels,
             max_length=self.max_length,
-            sample=[rows.text("text", i) for i in positions[:64]],
+            sample=[self._text(rows, i) for i in positions[:64]],
+            pairs=self.run.configuration.text_pair is not None,
         )
+
+    def _text(self, rows, position):
+        """A row's text, or its two texts."""
+        text = rows.text("text", position)
+        if self.run.configuration.text_pair is None:
+            return text
+        return text, rows.text("text_pair", position)
 
     def _verification_rows(self):
         rows = Rows.open(self.folder / "validation_rows")

@@ -4,6 +4,9 @@ import keras
 
 from keras_kd.atomic_files import read_json
 from keras_kd.compare import Comparison
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.rows import Rows
+from keras_kd.data.rows import copy_rows
 from keras_kd.deployment import TrainedStudent
 from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
@@ -11,8 +14,12 @@ from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
+from keras_kd.run_times import run_times
 from keras_kd.teachers.cache import file_hash
+from keras_kd.teaching import TeacherRefused
 from keras_kd.training import STUDENT_FILE
+
+TEST_ROWS = "test_rows"
 
 
 def distill(configuration, folder, command="", say=print):
@@ -37,49 +44,74 @@ def distill(configuration, folder, command="", say=print):
         ExportError: An exported file failed its verification.
     """
     keep_freed_memory()
-    run = RunFolder.start(folder, configuration)
+    run = RunFolder.start(folder, configuration, say=say)
     comparison = Comparison(configuration, run, callbacks=tensorboard, say=say)
-    result = comparison.execute()
+    try:
+        result = comparison.execute()
+    except TeacherRefused as error:
+        run.refuse_teacher(str(error))
+        raise
+    run.accept_teacher()
     result["command"] = command
     result["machine"] = machine_description()
     result["exports"] = []
     if "distilled" in configuration.arms:
         before = _student_hash(run)
+        earlier = _earlier_exports(run)
         student = TrainedStudent.keep(comparison)
-        done = _earlier_exports(run) if _student_hash(run) == before else {}
-        formats = ["saved_model", *configuration.export]
-        missing = [name for name in formats if name not in done]
+        test = comparison.student_rows.test
+        copy_rows(run.folder / TEST_ROWS, test)
+        # Files of another student would be taken for this one's.
+        done = earlier if _student_hash(run) == before else {}
+        wanted = dict.fromkeys(["saved_model", *configuration.export, *earlier])
+        missing = [name for name in wanted if name not in done]
         if missing:
             say("Writing and verifying the SavedModel and the .tflite ...")
-        done.update({name: _export(student, name) for name in missing})
-        result["exports"] = list(done.values())
-        _score_files(student, result, comparison.rows.test, say)
+        exports = {**done, **{name: _export(student, name) for name in missing}}
+        result["exports"] = list(exports.values())
+        metric = result["primary_metric"]
+        _score_files(student, result["exports"], metric, test, say)
+        result["run_times"] = _run_times(student, comparison, result["exports"])
     write_report(run.folder, result)
     say("\n" + console_table(result))
     say(f"\nRun folder: {run.folder}\nReport:     {run.folder / 'report.md'}")
     return result
 
 
-def export_again(folder, formats):
+def export_again(folder, formats, say=lambda text: None):
     """Exports a finished run's student once more, and renews its report.
+
+    The files are scored on the run's test rows, as `distill` does it; those
+    that are not written again keep their scores.
 
     Args:
         folder: The run folder.
         formats: List of `"saved_model"`, `"float32"`, `"float16"`,
             `"dynamic"`.
+        say: Function that is told what happens.
 
     Returns:
         The reports of the exported files.
+
+    Raises:
+        ConfigurationError: The run has no student, or is not finished.
+        ExportError: An exported file failed its verification.
     """
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
-    reports = [_export(student, name) for name in formats]
+    if not (run.folder / METRICS).exists():
+        raise ConfigurationError(
+            f"The run in '{run.folder}' has no {METRICS}: it was not finished. "
+            "Start `keras-kd distill` again with the same settings; it goes on "
+            "where it stopped."
+        )
     result = read_json(run.folder / METRICS)
-    files = {report["file"] for report in reports}
-    result["exports"] = [
-        *(old for old in result["exports"] if old["file"] not in files),
-        *reports,
-    ]
+    reports = [_export(student, name) for name in formats]
+    test = Rows.open(run.folder / TEST_ROWS)
+    _score_files(student, reports, result["primary_metric"], test, say)
+    new = {report["file"]: report for report in reports}
+    old = {report["file"]: report for report in result["exports"]}
+    result["exports"] = list({**old, **new}.values())
     write_report(run.folder, result)
     return reports
 
@@ -90,13 +122,13 @@ def _export(student, name):
     return student.export_litert(name)
 
 
-def _score_files(student, result, test, say):
+def _score_files(student, reports, metric, test, say):
     """Scores each `.tflite` on the test rows, beside the Keras student."""
-    metric = result["primary_metric"]
+    reports = [one for one in reports if one["format"] == "litert"]
+    if not reports:
+        return
     keras_score = student.score_rows(test)[metric]
-    for report in result["exports"]:
-        if report["format"] != "litert":
-            continue
+    for report in reports:
         if "scores" not in report:
             file = student.folder / report["file"]
             report["scores"] = student.score_rows(test, file)
@@ -104,6 +136,22 @@ def _score_files(student, result, test, say):
             f"  {report['file']}: {metric} {report['scores'][metric]:.4f} on "
             f"{len(test)} test rows (Keras: {keras_score:.4f})"
         )
+
+
+def _run_times(student, comparison, reports):
+    """What a text costs in the teacher, the student and its files."""
+    from keras_kd.export.litert_runner import LiteRTModel
+
+    own = comparison.student_rows.test
+    models = {
+        "teacher": (comparison.teacher.model, comparison.rows.test),
+        "student distilled": (student.model, own),
+    }
+    for report in reports:
+        if report["format"] == "litert":
+            file = student.folder / report["file"]
+            models[report["file"]] = (LiteRTModel(file), own)
+    return run_times(models)
 
 
 def _student_hash(run):

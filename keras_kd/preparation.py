@@ -1,20 +1,29 @@
 """From files to the rows that a run trains, validates and tests on."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_kd import batch
 from keras_kd.data.errors import DataError
+from keras_kd.data.retokenization import retokenize
+from keras_kd.data.retokenization import texts_of
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import open_or_write_rows
 from keras_kd.data.sources import read_examples
 from keras_kd.data.sources import resolve_labels
+from keras_kd.data.tokenization import Tokenizer
+from keras_kd.data.vocabularies import build_tokenizer
+from keras_kd.tasks.multi_label_classification import split_labels
+from keras_kd.tasks.named_tasks import build_task
 
 # To be counted up when the columns of a row change.
-ROWS_FORMAT = 1
+ROWS_FORMAT = 2
+
+
+PARTS = ("labelled", "unlabelled", "validation", "test")
 
 
 @dataclass
@@ -27,6 +36,7 @@ class PreparedRows:
         validation: Rows that checkpoints are chosen on.
         test: Rows that the comparison is judged on.
         counts: Rows of each part, empty texts and overlaps, for the report.
+        warnings: Sentences about what a person ought to look at.
         fingerprint: A hash of each source as it was read.
     """
 
@@ -35,21 +45,45 @@ class PreparedRows:
     validation: Rows
     test: Rows
     counts: dict
+    warnings: list
     fingerprint: dict
 
+    @property
+    def training(self):
+        """Labelled and unlabelled rows as one view."""
+        return Rows.join([self.labelled, self.unlabelled])
 
-def find_labels(configuration, teacher_labels):
-    """The class names, in the order of the logits.
+
+def find_task(configuration, teacher_labels):
+    """The run's task, with the class names in the order of the logits.
 
     The teacher's own order holds when it knows the names in the data.
     """
+    settings = {}
+    if configuration.task == "multi_label":
+        settings["separator"] = configuration.label_separator
+    labels = None
+    if configuration.task != "regression":
+        labels = _find_labels(configuration, teacher_labels)
+    return build_task(
+        configuration.task, labels, configuration.metric, **settings
+    )
+
+
+def _find_labels(configuration, teacher_labels):
     if configuration.labels:
         return configuration.labels
-    found = resolve_labels(
+    given = (
         example.label
-        for example in _examples(configuration, "train")
+        for example in read_part(configuration, "train")
         if example.label is not None
     )
+    if configuration.task == "multi_label":
+        separator = configuration.label_separator
+        given = (
+            name for label in given for name in split_labels(label, separator)
+        )
+    found = resolve_labels(given)
     if teacher_labels and set(found) <= set(teacher_labels):
         return teacher_labels
     return found
@@ -61,7 +95,7 @@ def prepare_rows(configuration, task, tokenizer, folder):
     Args:
         configuration: `Configuration`.
         task: The task; turns examples into rows.
-        tokenizer: `Tokenizer` of teacher and student.
+        tokenizer: `Tokenizer` of the teacher.
         folder: Where the rows are kept.
 
     Returns:
@@ -71,64 +105,106 @@ def prepare_rows(configuration, task, tokenizer, folder):
         DataError: A source that can't be read, an unknown label, or a split
             that leaves a part without rows or with a single class.
     """
-    rows, empty, fingerprint = {}, {}, {}
+    rows, fingerprint = {}, {}
     for part in ("train", "validation", "test", "unlabelled"):
         if getattr(configuration, part) is not None:
             rows[part] = _rows_of(configuration, part, task, tokenizer, folder)
-            empty[part] = rows[part].parts[0].notes["empty_texts"]
             fingerprint[part] = rows[part].parts[0].folder.name
+    empty = {name: r.parts[0].notes["empty_texts"] for name, r in rows.items()}
     without_label = {}
     for part in ("validation", "test"):
         if part in rows:
             has_label = find_labelled(rows[part], part)
             without_label[part] = int((~has_label).sum())
             rows[part] = rows[part].select(has_label)
-    train = rows["train"]
+    train = rows.pop("train")
     has_label = train.column("label_weight") > 0
     rest = train.select(has_label)
-    unlabelled = [train.select(~has_label)]
-    sizes = {}
-    if "test" not in rows:
-        sizes["test"] = configuration.test_rows or len(rest) // 10
-    if "validation" not in rows:
-        sizes["validation"] = configuration.validation_rows or len(rest) // 10
+    sizes = {
+        part: getattr(configuration, f"{part}_rows") or len(rest) // 10
+        for part in ("test", "validation")
+        if part not in rows
+    }
     sizes["labelled"] = configuration.labelled_rows or len(rest)
     split = split_rows(rest, sizes)
-    unlabelled.append(split.pop("rest"))
+    unlabelled = [train.select(~has_label), split.pop("rest")]
     if "unlabelled" in rows:
-        unlabelled.append(rows["unlabelled"])
+        unlabelled.append(rows.pop("unlabelled"))
+    parts = {**split, **rows}
     unlabelled = Rows.join(unlabelled)
-    prepared = {**split, **{n: rows[n] for n in rows if n in split or n in (
-        "validation", "test")}}  # fmt: skip
     # What is judged on must not be trained on, not even without its label.
-    held_out = np.concatenate(
-        [prepared["validation"].keys(), prepared["test"].keys()]
-    )
+    held_out = np.concatenate([parts[p].keys() for p in ("validation", "test")])
     seen = np.isin(unlabelled.keys(), held_out)
-    unlabelled = unlabelled.select(~seen)
+    parts["unlabelled"] = unlabelled.select(~seen)
+    for part in ("labelled", "validation", "test"):
+        if not len(parts[part]):
+            raise DataError(
+                f"The {part} part has no rows: {len(rest)} labelled rows, of "
+                f"which {len(np.unique(rest.keys()))} read differently, were "
+                f"split into {sizes}. Give more rows, fewer validation and "
+                "test rows, or files of their own."
+            )
+        task.check_labels(parts[part].column("label"), part)
     counts = {
-        "train": len(prepared["labelled"]),
-        "unlabelled": len(unlabelled),
-        "validation": len(prepared["validation"]),
-        "test": len(prepared["test"]),
+        "train": len(parts["labelled"]),
+        **{p: len(parts[p]) for p in ("unlabelled", "validation", "test")},
         "empty_texts": empty,
         "unlabelled_rows_left_out_because_held_out": int(seen.sum()),
         "rows_left_out_because_they_have_no_label": without_label,
         "overlaps": {
-            f"train and {part}": overlap(prepared["labelled"], prepared[part])
+            f"train and {part}": overlap(parts["labelled"], parts[part])
             for part in ("validation", "test")
         },
+        "overlap_of_validation_and_test": overlap(
+            parts["validation"], parts["test"]
+        ),
+        **repetitions(parts["labelled"]),
     }
-    for part in ("labelled", "validation", "test"):
-        _check_classes(prepared[part], part, task)
     return PreparedRows(
-        prepared["labelled"],
-        unlabelled,
-        prepared["validation"],
-        prepared["test"],
-        counts,
-        fingerprint,
+        **parts,
+        counts=counts,
+        warnings=data_warnings(counts, parts, task),
+        fingerprint=fingerprint,
     )
+
+
+def student_tokenizer(configuration, prepared, teacher_tokenizer, folder):
+    """The student's tokenizer: the teacher's, or one built from training text.
+
+    Args:
+        configuration: `Configuration`.
+        prepared: `PreparedRows`; only its training rows are read.
+        teacher_tokenizer: `Tokenizer`.
+        folder: Where a tokenizer that was built is kept.
+
+    Returns:
+        `Tokenizer`.
+    """
+    if configuration.tokens == "teacher":
+        return teacher_tokenizer
+    folder = Path(folder)
+    if not (folder / "tokenizer.json").exists():
+        tokenizer = build_tokenizer(
+            configuration.tokens,
+            texts_of(prepared.training),
+            configuration.vocabulary_size,
+            lowercase=configuration.lowercase,
+        )
+        tokenizer.save(folder)
+    return Tokenizer.from_folder(folder)
+
+
+def rows_of_student(prepared, tokenizer, folder, max_length):
+    """The same rows as `prepared`, read with the student's tokenizer.
+
+    Returns:
+        `PreparedRows`.
+    """
+    own = {
+        part: retokenize(getattr(prepared, part), tokenizer, folder, max_length)
+        for part in PARTS
+    }
+    return dataclasses.replace(prepared, **own)
 
 
 def split_rows(rows, sizes):
@@ -173,15 +249,77 @@ def overlap(first, second):
     return int(np.isin(second.keys(), first.keys()).sum())
 
 
-def _examples(configuration, part):
+def repetitions(rows):
+    """Rows that repeat another one, and those that contradict it.
+
+    Returns:
+        Dictionary: `repeated_rows`, and `contradicting_rows`, the repeated
+        ones whose label is not that of the first.
+    """
+    _, first, inverse = np.unique(
+        rows.keys(), return_index=True, return_inverse=True
+    )
+    labels = rows.column("label").reshape(len(rows), -1)
+    differs = (labels != labels[first[inverse]]).any(axis=-1)
+    return {
+        "repeated_rows": len(rows) - len(first),
+        "contradicting_rows": int(differs.sum()),
+    }
+
+
+def data_warnings(counts, parts, task):
+    """Sentences about the data that a person ought to look at."""
+    warnings = []
+    for name, count in counts["overlaps"].items():
+        if count:
+            warnings.append(
+                f"{count} rows stand in both {name}: scores on them are too "
+                "good."
+            )
+    both = counts["overlap_of_validation_and_test"]
+    if both:
+        warnings.append(
+            f"{both} rows stand in both validation and test, of "
+            f"{counts['test']} test rows: checkpoints were chosen on them."
+        )
+    empty = sum(counts["empty_texts"].values())
+    if empty:
+        warnings.append(f"{empty} rows have no text: {counts['empty_texts']}.")
+    if counts["contradicting_rows"]:
+        warnings.append(
+            f"{counts['contradicting_rows']} labelled rows read like another "
+            "one and have another label."
+        )
+    if task.name == "classification":
+        held = np.bincount(
+            parts["labelled"].column("label"), minlength=task.num_outputs
+        )
+        rare = [
+            f"{label!r} ({count})"
+            for label, count in zip(task.labels, held)
+            if count < max(2, len(parts["labelled"]) // 1000)
+        ]
+        if rare:
+            warnings.append(
+                f"Classes with hardly a training row: {', '.join(rare)}. A "
+                "mistyped label makes a class of its own; give the right ones "
+                "with `labels`, and the wrong one is refused by its row."
+            )
+    return warnings
+
+
+def read_part(configuration, part):
+    """The examples of one source of a run: `train`, `test` and so on."""
     source = getattr(configuration, part)
     is_prepared = str(source).startswith("tfds:")
     return read_examples(
         source,
         text=configuration.text,
+        text_pair=configuration.text_pair,
         label=None if part == "unlabelled" else configuration.label,
         delimiter=configuration.delimiter,
         split=getattr(configuration, f"{part}_split") if is_prepared else None,
+        encoding=configuration.encoding,
     )
 
 
@@ -197,15 +335,20 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         "source": path.name if content else source,
         "content": content,
         "split": getattr(configuration, f"{part}_split"),
-        "columns": [configuration.text, configuration.label],
-        "labels": task.labels,
+        "columns": [
+            configuration.text,
+            configuration.text_pair,
+            configuration.label,
+        ],
+        "encoding": configuration.encoding,
+        "task": {**task.to_dict(), "metric": None},
         "tokenizer": tokenizer.fingerprint,
         "max_length": configuration.max_length,
     }
     empty = [0]
 
     def counted():
-        for example in _examples(configuration, part):
+        for example in read_part(configuration, part):
             empty[0] += not any(text.strip() for text in example.fields)
             yield example
 
@@ -233,26 +376,3 @@ def find_labelled(rows, part):
             "rows that have them, and check the label column."
         )
     return has_label
-
-
-def _check_classes(rows, part, task):
-    if not len(rows):
-        raise DataError(f"The {part} part has no rows. Give more rows.")
-    classes = np.unique(rows.column("label"))
-    if len(classes) < 2:
-        raise DataError(
-            f"All {len(rows)} rows of the {part} part have the label "
-            f"'{task.labels[int(classes[0])]}'. Two classes or more are needed "
-            "to train and to score. Check the label column, or shuffle a file "
-            "that is sorted by label before it is cut."
-        )
-
-
-def training_rows(prepared):
-    """Labelled and unlabelled rows as one view."""
-    return Rows.join([prepared.labelled, prepared.unlabelled])
-
-
-def average_length(rows):
-    """Mean number of tokens a row."""
-    return float(np.mean(rows.lengths(batch.TOKEN_IDS)))

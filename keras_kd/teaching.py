@@ -4,8 +4,6 @@ import math
 import os
 from pathlib import Path
 
-import numpy as np
-
 from keras_kd.atomic_files import read_json
 from keras_kd.batch import LOGITS
 from keras_kd.batch import named_outputs
@@ -14,6 +12,9 @@ from keras_kd.distiller import Distiller
 from keras_kd.evaluation.significance import label_order_check
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
+from keras_kd.models.embeddings import project
+from keras_kd.models.embeddings import read_word_vectors
+from keras_kd.models.embeddings import teacher_table
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.models.pretrained import MissingHead
@@ -75,9 +76,10 @@ def fine_tune(
 
 
 def score(runtime, task, rows):
-    """The task's primary metric of a model on rows."""
+    """The task's primary metric of a model on rows, and the mean loss."""
     logits = predict_with_progress(runtime, rows, "validating")
-    return np.mean(task.correct(logits, rows.column("label")))
+    scores = task.scores(logits, rows.column("label"))
+    return scores[task.primary_metric], scores[task.loss_of_scores]
 
 
 def predict_with_progress(runtime, rows, what):
@@ -153,9 +155,10 @@ def check_outputs(teacher, task):
     if width != task.num_outputs:
         raise TeacherRefused(
             f"The teacher gives {width} logits, the task has "
-            f"{task.num_outputs} classes: {task.labels}. Give the names of all "
-            "that the teacher knows with `labels`, in its order, or fine-tune "
-            "a teacher for these classes."
+            f"{task.num_outputs} "
+            + (f"classes: {task.labels}" if task.labels else "number to give")
+            + ". Give the names of all that the teacher knows with `labels`, "
+            "in its order, or fine-tune a teacher for this task."
         )
 
 
@@ -196,13 +199,27 @@ def examine(teacher, task, rows, floor=None, logits=None):
             keras_runtime(teacher.model), rows, "examining the teacher"
         )
     labels = rows.column("label")
-    if (logits >= 0).all() and np.allclose(logits.sum(-1), 1, atol=1e-3):
+    try:
+        task.check_logits(logits)
+    except ValueError as error:
+        raise TeacherRefused(f"The teacher gives {error}") from None
+    value = task.score(logits, labels)
+    if task.name == "classification":
+        _check_label_order(task, logits, labels, value)
+    if floor is None:
+        floor = task.trivial_score(labels)
+    if value <= floor:
         raise TeacherRefused(
-            "The teacher's outputs are all from 0 to 1 and sum to 1: they are "
-            "probabilities. Received where raw logits are needed. Take the "
-            "softmax out of the teacher's last layer."
+            f"The teacher's {task.primary_metric} is {value:.3f} on "
+            f"{len(rows)} validation rows; the floor is {floor:.3f} (by "
+            "default, that of answers that ignore the text). A student would "
+            "learn its errors. Fine-tune the teacher longer "
+            "(`teacher_epochs`), or lower `teacher_floor` on purpose."
         )
-    value = float(np.mean(task.correct(logits, labels)))
+    return value
+
+
+def _check_label_order(task, logits, labels, value):
     better = label_order_check(logits, labels)
     if better is not None:
         order = [task.labels[index] for index in better]
@@ -211,16 +228,33 @@ def examine(teacher, task, rows, floor=None, logits=None):
             f"{task.labels}, and significantly better with its logits read as "
             f"{order}. Give the teacher's own order with `labels`."
         )
-    if floor is None:
-        floor = np.bincount(labels).max() / len(labels)
-    if value <= floor:
-        raise TeacherRefused(
-            f"The teacher scores {value:.3f} on {len(rows)} validation rows; "
-            f"the floor is {floor:.3f} (by default, always the most frequent "
-            "class). A student would learn its errors. Fine-tune the teacher "
-            "(longer), or lower `teacher_floor` on purpose."
-        )
-    return value
+
+
+def start_of_embeddings(name, teacher, tokenizer, width, say=print):
+    """The table that a student's embeddings start from.
+
+    Args:
+        name: `"teacher"`, or the path of a file of word vectors.
+        teacher: `Teacher`.
+        tokenizer: The student's `Tokenizer`.
+        width: Width of the student's table. Vectors of another width are
+            projected to it by PCA.
+        say: Function that prints a line.
+
+    Returns:
+        `[vocabulary, width]` float32.
+    """
+    if name == "teacher":
+        own = tokenizer.fingerprint != teacher.tokenizer.fingerprint
+        tokens = tokenizer.vocabulary if own else None
+        return teacher_table(teacher.model, width, tokens, teacher.tokenizer)
+    table, found = read_word_vectors(
+        name, tokenizer.vocabulary, tokenizer.lowercase
+    )
+    say(f"{found:.1%} of the student's words have a vector in '{name}'.")
+    if table.shape[1] != width:
+        table = project(table, width)
+    return table
 
 
 def teacher_runtime(teacher, name, folder):

@@ -12,19 +12,25 @@ Further students reuse the teacher of an earlier run with
 
 import sys
 
-from recipes.classification import run_recipe
+from recipes.recipe import Recipe
+
+RECIPE = Recipe(
+    __doc__,
+    files={"train": "train.csv", "test": "test.csv"},
+    unlabelled="unsup.txt",
+    tfds={
+        "train": "tfds:imdb_reviews/plain_text",
+        "test": "tfds:imdb_reviews/plain_text",
+    },
+    tfds_unlabelled="tfds:imdb_reviews/plain_text",
+    defaults={
+        "validation_rows": 2000,
+        "max_length": 256,
+        "teacher_epochs": 1.0,
+        "steps": 2500,
+        "evaluate_every": 250,
+    },
+)
 
 if __name__ == "__main__":
-    sys.exit(
-        run_recipe(
-            __doc__,
-            tfds_name="tfds:imdb_reviews/plain_text",
-            files={"train": "train.csv", "test": "test.csv"},
-            unlabelled="unsup.txt",
-            validation_rows=2000,
-            max_length=256,
-            teacher_epochs=1.0,
-            steps=2500,
-            evaluate_every=250,
-        )
-    )
+    sys.exit(RECIPE.main())

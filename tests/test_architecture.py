@@ -24,6 +24,7 @@ LEVELS = {
     "keras_kd.atomic_files": 0,
     "keras_kd.batch": 0,
     "keras_kd.configuration": 0,
+    "keras_kd.distribution": 0,
     "keras_kd.memory": 0,
     "keras_kd.progress": 0,
     "keras_kd.schedules": 0,
@@ -33,7 +34,9 @@ LEVELS = {
     "keras_kd.evaluation": 1,
     "keras_kd.inference": 1,
     "keras_kd.losses": 1,
+    "keras_kd.model_checks": 1,
     "keras_kd.models": 1,
+    "keras_kd.tensorflow_step": 1,
     # What is made of them. These do not import one another.
     "keras_kd.data.pipeline": 2,
     "keras_kd.distiller": 2,
@@ -47,12 +50,17 @@ LEVELS = {
 SIDEWAYS = {("keras_kd.inference", "keras_kd.data")}
 
 # `import keras_kd` works where TensorFlow is not installed.
-TENSORFLOW_MODULES = {"keras_kd.data.pipeline"}
+TENSORFLOW_MODULES = {
+    "keras_kd.data.pipeline",
+    "keras_kd.distribution",
+    "keras_kd.tensorflow_step",
+}
 TENSORFLOW_PACKAGES = {"keras_kd.export"}
 # Heavy or optional: imported where they are used.
 IMPORTED_WHERE_USED = {
     "ai_edge_litert",
     "huggingface_hub",
+    "jieba",
     "keras_hub",
     "matplotlib",
     "pyarrow",

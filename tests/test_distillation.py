@@ -10,7 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd import compare
 from keras_kd import distillation
+from keras_kd import teaching
+from keras_kd.atomic_files import write_json
+from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.data.sources import Example
@@ -21,6 +25,7 @@ from keras_kd.distillation import export_again
 from keras_kd.distiller import Distiller
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.run_folder import RunFolder
+from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
 
@@ -38,8 +43,9 @@ class TestRunFolder:
         names = {file.name for file in miniature.folder.iterdir()}
         assert names == {
             "config.json", "inputs.json", "metrics.json", "report.md",
-            "labels.json", "student.keras", "student_float32.tflite",
-            "saved_model", "tokenizer", "validation_rows", "units", "cache",
+            "task.json", "student.keras", "student_float32.tflite",
+            "saved_model", "tokenizer", "validation_rows", "test_rows", "units",
+            "cache",
             "learning_curves.png", "confusion_matrix.png",
             "score_against_size.png",
         }  # fmt: skip
@@ -154,6 +160,88 @@ class TestExports:
         )
         assert exported == ["saved_model", "float32"]
 
+    def test_exports_and_runs_keep_each_others_scores(
+        self, miniature, miniature_copy, monkeypatch
+    ):
+        folder = miniature_copy.folder
+        shutil.copy(
+            folder / "student_float32.tflite",
+            folder / "student_float16.tflite",
+        )
+        scored, score_rows = [], TrainedStudent.score_rows
+
+        def watch(self, rows, file=None):
+            scored.append(None if file is None else file.name)
+            return score_rows(self, rows, file)
+
+        def export_litert(self, quantization):
+            return {
+                "file": f"student_{quantization}.tflite",
+                "format": "litert",
+                "quantization": quantization,
+                "bytes": 7,
+            }
+
+        monkeypatch.setattr(TrainedStudent, "score_rows", watch)
+        monkeypatch.setattr(TrainedStudent, "export_litert", export_litert)
+        monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
+
+        def scores():
+            """Of each file: how many test rows it was scored on."""
+            stored = json.loads((folder / "metrics.json").read_text())
+            return {
+                export["file"]: export["scores"]["rows"]
+                for export in stored["exports"]
+                if "scores" in export
+            }
+
+        assert scores() == {"student_float32.tflite": 80}
+        both = {"student_float32.tflite": 80, "student_float16.tflite": 80}
+        # Another format: the first one is not scored again.
+        said = []
+        (report,) = export_again(folder, ["float16"], said.append)
+        assert report["scores"]["accuracy"] > 0.9
+        assert scored == [None, "student_float16.tflite"]
+        assert scores() == both
+        (line,) = said
+        assert "student_float16.tflite: accuracy" in line
+        assert "on 80 test rows (Keras:" in line
+        # A run afterwards scores nothing again, and keeps all.
+        scored.clear()
+        distill(miniature.configuration, folder, say=lambda text: None)
+        assert set(scored) == {None}
+        assert scores() == both
+        # A file that is written again is scored again, it alone.
+        scored.clear()
+        export_again(folder, ["float32"])
+        assert scored == [None, "student_float32.tflite"]
+        assert scores() == both
+
+    def test_files_of_an_earlier_student_are_written_again(
+        self, miniature_copy, monkeypatch
+    ):
+        # One that `keras-kd export` has added, too: it must not stay.
+        folder = miniature_copy.folder
+        monkeypatch.setattr(
+            distillation,
+            "_export",
+            lambda student, name: (
+                exported.append(name)
+                or {"file": "config.json", "format": name, "quantization": name}
+            ),
+        )
+        exported = []
+        export_again(folder, ["float16"])
+        unit = miniature_copy.unit("distilled-0")
+        shutil.copy(miniature_copy.unit("alone-0") / "student.keras", unit)
+        distill(miniature_copy.configuration, folder, say=lambda text: None)
+        assert exported == ["float16", "saved_model", "float32", "float16"]
+
+    def test_unfinished_run_has_nothing_to_add_to(self, miniature_copy):
+        (miniature_copy.folder / "metrics.json").unlink()
+        with pytest.raises(ConfigurationError, match="it was not finished"):
+            export_again(miniature_copy.folder, ["float16"])
+
     @pytest.mark.slow
     def test_every_format_again(self, miniature_copy):
         folder = miniature_copy.folder
@@ -178,7 +266,7 @@ class TestExports:
     def test_export_of_another_format_is_added(
         self, miniature_copy, monkeypatch
     ):
-        report = {"file": "student_float16.tflite", "quantization": "float16"}
+        report = {"file": "student_float16.tflite", "format": "none"}
         monkeypatch.setattr(
             TrainedStudent,
             "export_litert",
@@ -198,7 +286,11 @@ class TestExports:
     def test_export_of_the_same_format_replaces_its_report(
         self, miniature_copy, monkeypatch
     ):
-        report = {"file": "student_float32.tflite", "bytes": 7}
+        report = {
+            "file": "student_float32.tflite",
+            "format": "none",
+            "bytes": 7,
+        }
         monkeypatch.setattr(
             TrainedStudent, "export_litert", lambda self, name: report
         )
@@ -211,6 +303,53 @@ class TestExports:
             "student_float32.tflite",
         ]
         assert stored["exports"][1]["bytes"] == 7
+
+
+class TestRefusedTeacher:
+    """A teacher that is of no use must not block the run's folder."""
+
+    def test_better_trained_one_takes_its_place(self, tmp_path, monkeypatch):
+        trained = []
+
+        def fine_tune(teacher, task, rows, validation, configuration, folder,
+                      say):  # fmt: skip
+            trained.append(configuration.teacher_epochs)
+            write_json(folder / "result.json", {})
+
+        monkeypatch.setattr(teaching, "fine_tune", fine_tune)
+        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+        settings = {
+            **tiny.write_data(tmp_path / "data"),
+            "max_length": tiny.LENGTH,
+            "fine_tune_teacher": True,
+            "arms": ["teacher", "alone"],
+            "steps": 2,
+        }
+        useless = tiny.write_teacher(tmp_path / "useless", scale=0.0)
+        good = tiny.write_teacher(tmp_path / "good")
+        folder = tmp_path / "run"
+
+        def run(**changed):
+            said = []
+            configuration = Configuration(**settings, **changed)
+            distill(configuration, folder, say=said.append)
+            return "\n".join(said)
+
+        with pytest.raises(TeacherRefused):
+            run(teacher=useless)
+        # The same again: it is examined again, and not trained again.
+        with pytest.raises(TeacherRefused):
+            run(teacher=useless)
+        assert trained == [3.0]
+        said = run(teacher=good, teacher_epochs=5.0)
+        assert trained == [3.0, 5.0]
+        assert "The teacher that was refused is dropped" in said
+        assert str(folder / "teacher") in said
+        assert "The teacher scores 1.000" in said
+        assert not (folder / "teacher_refused.json").exists()
+        assert (folder / "teacher" / "teacher.json").exists()
+        with pytest.raises(ConfigurationError, match="A run stands in"):
+            run(teacher=good, teacher_epochs=6.0)
 
 
 class TestStudent:
@@ -295,8 +434,15 @@ class TestStudent:
         run = RunFolder.start(tmp_path / "run", miniature.configuration)
         with pytest.raises(ConfigurationError) as error:
             TrainedStudent(run)
-        assert "has no student.keras: it was not finished" in str(error.value)
-        assert "Start `keras-kd distill` again" in str(error.value)
+        assert "has no student.keras. It was not finished" in str(error.value)
+        assert "start `keras-kd distill` again" in str(error.value)
+
+    def test_run_without_a_distilled_student_is_refused(self, tmp_path):
+        run = RunFolder.start(tmp_path / "run", Configuration(arms=["alone"]))
+        with pytest.raises(ConfigurationError) as error:
+            TrainedStudent(run)
+        assert "Its arms are ['alone']" in str(error.value)
+        assert "add 'distilled' to --arms" in str(error.value)
 
     def test_student_loads_where_keras_kd_is_not_installed(self, student):
         script = (

@@ -23,7 +23,7 @@ from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.teacher import Teacher
-from recipes import classification
+from recipes import recipe as recipe_module
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -208,7 +208,7 @@ def recipe_options(monkeypatch):
             parsed.append(options)
 
         monkeypatch.setattr(cli, "guarded", keep)
-        monkeypatch.setattr(classification, "guarded", keep)
+        monkeypatch.setattr(recipe_module, "guarded", keep)
         monkeypatch.setattr(sys, "argv", [recipe, *arguments])
         # It runs as a script: not the module that another one imported.
         monkeypatch.delitem(sys.modules, f"recipes.{recipe}", raising=False)

@@ -7,7 +7,7 @@ from keras_kd import preparation
 from keras_kd.configuration import Configuration
 from keras_kd.data.errors import DataError
 from keras_kd.data.tokenization import Tokenizer
-from keras_kd.preparation import find_labels
+from keras_kd.preparation import find_task
 from keras_kd.preparation import prepare_rows
 from keras_kd.tasks.text_classification import TextClassification
 from tests import tiny
@@ -226,7 +226,7 @@ class TestFindLabels:
         rows = [(f"text {i}", label) for i, label in enumerate(column)]
         train = tiny.write_csv(tmp_path / "train.csv", rows)
         configuration = Configuration(train=train, **settings)
-        return find_labels(configuration, teacher_labels)
+        return find_task(configuration, teacher_labels).labels
 
     def test_natural_order_of_what_is_there(self, tmp_path):
         assert self.find(tmp_path, ["10", "", "9", "10"]) == ["9", "10"]
@@ -244,6 +244,158 @@ class TestFindLabels:
             tmp_path, ["1", "0"], ["0", "1"], labels=["1", "0", "2"]
         )
         assert found == ["1", "0", "2"]
+
+    def test_names_in_cells_of_several(self, tmp_path):
+        found = self.find(
+            tmp_path,
+            ["toxic|rude", "|", "", "calm"],
+            task="multi_label",
+            label_separator="|",
+        )
+        assert found == ["calm", "rude", "toxic"]
+
+    def test_regression_has_none(self, tmp_path):
+        assert self.find(tmp_path, ["0.5", "2"], task="regression") is None
+
+
+class TestOtherTasks:
+    def test_pairs_of_several_labels(self, tmp_path, tokenizer):
+        lines = ["one,two,names"] + [
+            f"{text},the plot,{names}"
+            for (text, _), names in zip(
+                tiny.make_rows(20), ["x|y", "y", "|", "x"] * 5
+            )
+        ]
+        train = tmp_path / "pairs.csv"
+        train.write_text("\n".join(lines) + "\n")
+        configuration = Configuration(
+            train=str(train),
+            text="one",
+            text_pair="two",
+            label="names",
+            task="multi_label",
+            label_separator="|",
+        )
+        task = find_task(configuration, None)
+        prepared = prepare_rows(
+            configuration, task, tokenizer, tmp_path / "rows"
+        )
+        assert prepared.counts["train"] == 16
+        rows = prepared.training
+        assert rows.text("text_pair", 0).startswith("the plot")
+        labels = {"x|y": [1, 1], "y": [0, 1], "|": [0, 0], "x": [1, 0]}
+        given = dict(line.rsplit(",", 1) for line in lines[1:])
+        for position in range(len(rows)):
+            fields = [
+                rows.text(name, position) for name in ("text", "text_pair")
+            ]
+            expected = labels[given[",".join(fields)]]
+            assert rows.column("label")[position].tolist() == expected
+
+    def test_numbers(self, tmp_path, tokenizer):
+        rows = [
+            (text, str(i / 4)) for i, (text, _) in enumerate(tiny.make_rows(40))
+        ]
+        train = tiny.write_csv(tmp_path / "train.csv", rows)
+        configuration = Configuration(train=train, task="regression")
+        prepared = prepare_rows(
+            configuration,
+            find_task(configuration, None),
+            tokenizer,
+            tmp_path / "rows",
+        )
+        assert prepared.labelled.column("label").dtype == "float32"
+        assert 0.25 in prepared.labelled.column("label") % 1
+
+    def test_columns_by_number_and_another_encoding(self, tmp_path, tokenizer):
+        rows = [
+            (label, f"{text} caf\u00e9") for text, label in tiny.make_rows(40)
+        ]
+        train = tmp_path / "train.tsv"
+        train.write_bytes(
+            "".join("\t".join(row) + "\n" for row in rows).encode("latin-1")
+        )
+        configuration = Configuration(
+            train=train,
+            text=1,
+            label=0,
+            encoding="latin-1",
+            validation_rows=10,
+            test_rows=10,
+        )
+        prepared = prepare_rows(
+            configuration,
+            find_task(configuration, None),
+            tokenizer,
+            tmp_path / "rows",
+        )
+        assert prepared.counts["train"] == 20
+        assert prepared.labelled.text("text", 0).endswith("caf\u00e9")
+
+
+class TestWarnings:
+    def test_a_clean_set_has_none(self, tmp_path, prepare):
+        assert prepare(**tiny.write_data(tmp_path)).warnings == []
+
+    def test_what_is_odd_is_said(self, tmp_path, prepare):
+        rows = tiny.make_rows(60)
+        text, label = rows[0]
+        other = {"good": "bad", "bad": "good"}[label]
+        train = [*rows, (text, other), ("", "good"), ("the film", "Good")]
+        settings = {
+            "train": tiny.write_csv(tmp_path / "train.csv", train),
+            "validation": tiny.write_csv(tmp_path / "val.csv", rows[:9]),
+            "test": tiny.write_csv(tmp_path / "test.csv", rows[:7]),
+        }
+        prepared = prepare(labels=["Good", "bad", "good"], **settings)
+        found = " ".join(prepared.warnings)
+        assert "7 rows stand in both train and test" in found
+        assert "7 rows stand in both validation and test, of 7 test" in found
+        assert "1 rows have no text" in found
+        assert "1 labelled rows read like another one and have another" in found
+        assert "hardly a training row: 'Good' (1). A mistyped label" in found
+        assert prepared.counts["repeated_rows"] == 1
+
+
+class TestOwnTokens:
+    def test_built_from_training_text_alone(self, tmp_path, prepare, tokenizer):
+        settings = tiny.write_data(tmp_path, unlabelled=10)
+        with open(settings["test"], "a", encoding="utf-8") as file:
+            file.write("heldoutword heldoutword,good\n")
+        with open(settings["unlabelled"], "a", encoding="utf-8") as file:
+            file.write("a film freshword freshword\n")
+        prepared = prepare(**settings)
+        configuration = Configuration(
+            **settings, tokens="word", vocabulary_size=200
+        )
+        own = preparation.student_tokenizer(
+            configuration, prepared, tokenizer, tmp_path / "own"
+        )
+        assert "freshword" in own.vocabulary
+        assert "heldoutword" not in own.vocabulary
+        rows = preparation.rows_of_student(
+            prepared, own, tmp_path / "student_rows", 16
+        )
+        for name, part in parts(prepared).items():
+            student = getattr(rows, name)
+            np.testing.assert_array_equal(part.keys(), student.keys())
+        ((ids, _),) = own.encode([prepared.test.text("text", 0)], 16)
+        assert rows.test.row("token_ids", 0).tolist() == ids
+        again = preparation.student_tokenizer(
+            configuration, prepared, tokenizer, tmp_path / "own"
+        )
+        assert again.fingerprint == own.fingerprint
+
+    def test_the_teachers_are_used_as_they_are(
+        self, prepare, tokenizer, tmp_path
+    ):
+        configuration = Configuration(**tiny.write_data(tmp_path))
+        assert (
+            preparation.student_tokenizer(
+                configuration, None, tokenizer, tmp_path / "own"
+            )
+            is tokenizer
+        )
 
 
 class TestRefusals:
@@ -277,7 +429,7 @@ class TestRefusals:
 
     def test_too_few_rows_for_a_tenth(self, tmp_path, prepare):
         train = tiny.write_csv(tmp_path / "train.csv", tiny.make_rows(8))
-        with pytest.raises(DataError, match="no rows. Give more rows"):
+        with pytest.raises(DataError, match="part has no rows: 8 labelled"):
             prepare(train=train)
 
     def test_test_file_without_labels(self, tmp_path, prepare):

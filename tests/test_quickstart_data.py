@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from keras_kd.data.checking import check_examples
 from keras_kd.data.sources import read_examples
 from keras_kd.data.sources import resolve_labels
 from keras_kd.data.tokenization import Tokenizer
@@ -21,11 +20,10 @@ def examples():
 
 
 def test_three_thousand_rows_half_of_them_positive(examples):
-    counts = check_examples(examples)
-    assert counts.rows == counts.labelled == 3000
-    assert counts.labels == {"0": 1500, "1": 1500}
-    assert counts.empty == 0
-    assert counts.repeated_ids == 0
+    counts = collections.Counter(example.label for example in examples)
+    assert counts == {"0": 1500, "1": 1500}
+    assert len({example.example_id for example in examples}) == 3000
+    assert all(example.fields[0].strip() for example in examples)
     assert resolve_labels(example.label for example in examples) == ["0", "1"]
 
 

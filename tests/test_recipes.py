@@ -86,8 +86,15 @@ class TestImdb:
         assert status == 0
         for field in dataclasses.fields(Configuration):
             assert "--" + field.name.replace("_", "-") in out
-        for flag in ("--data", "--run", "--mode", "--with-unlabelled"):
+        for flag in (
+            "--data", "--run", "--mode", "--with-unlabelled", "--config",
+            "--print-config",
+        ):  # fmt: skip
             assert flag in out
+        assert out.startswith(
+            "usage: python -m recipes.imdb [--data DIR] [--run DIR] "
+            "[settings]\n\n"
+        )
         assert "Maas et al. 2011" in out
         assert "(default: 256)" in out
 
@@ -204,6 +211,58 @@ class TestImdb:
         )
         assert not resolved
 
+    def test_print_config(self, imdb, data, resolved):
+        status, out, err = imdb(
+            "--data", data, "--steps", "9", "--mode", "teacher",
+            "--print-config",
+        )  # fmt: skip
+        assert (status, err) == (0, "")
+        settings = json.loads(out)
+        assert settings["train"] == str(data / "train.csv")
+        assert settings["steps"] == 9
+        assert settings["max_length"] == 256
+        assert settings["arms"] == ["teacher"]
+        assert not resolved
+
+    def test_file_of_settings_stands_below_flags(
+        self, imdb, data, resolved, tmp_path
+    ):
+        file = tmp_path / "settings.json"
+        file.write_text(
+            json.dumps(
+                {
+                    "train": "other.csv",
+                    "test": "other.csv",
+                    "steps": 7,
+                    "width": 5,
+                    "arms": ["alone"],
+                }
+            )  # fmt: skip
+        )
+        for arguments in (
+            [],
+            ["--data", data, "--mode", "teacher", "--width", "6"],
+            ["--data", data, "--test", "mine.csv", "--arms", "control"],
+        ):
+            status, _, err = imdb("--config", file, *arguments)
+            assert status == 0, err
+        alone, teacher, control = resolved
+        # It stands above the recipe, ...
+        assert (alone.train, alone.arms) == ("other.csv", ["alone"])
+        assert (alone.steps, alone.width, alone.max_length) == (7, 5, 256)
+        # ... and below all that was typed, the recipe's own flags too.
+        assert teacher.train == str(data / "train.csv")
+        assert teacher.test == str(data / "test.csv")
+        assert teacher.arms == ["teacher"]
+        assert (teacher.steps, teacher.width) == (7, 6)
+        assert control.test == "mine.csv"
+        assert control.arms == ["control"]
+
+    def test_message_names_the_flag(self, imdb, data):
+        status, _, err = imdb("--data", data, "--max-length", "3")
+        assert status == 1
+        assert err == "keras-kd: --max-length must be 8 or more. Received: 3.\n"
+
     def test_run_folder_has_a_name_by_itself(self, imdb, monkeypatch):
         folders = []
         monkeypatch.setattr(
@@ -212,7 +271,7 @@ class TestImdb:
         )
         status, _, err = imdb("--student", "transformer", "--layers", "2")
         assert status == 0, err
-        assert folders == ["saved_models/imdb_reviews-transformer-2"]
+        assert folders == ["saved_models/imdb-transformer-2"]
 
 
 class TestQuickstart:
@@ -225,6 +284,25 @@ class TestQuickstart:
         for field in dataclasses.fields(Configuration):
             assert "--" + field.name.replace("_", "-") in out
         assert "(default: 600)" in " ".join(out.split())
+        assert out.startswith(
+            "usage: python -m recipes.quickstart [--run DIR] [settings]\n"
+        )
+
+    def test_print_config(self, resolved, capsys):
+        assert quickstart.main(["--steps", "9", "--print-config"]) == 0
+        settings = json.loads(capsys.readouterr().out)
+        assert (settings["steps"], settings["labelled_rows"]) == (9, 600)
+        assert not resolved
+
+    def test_without_a_distilled_student(self, resolved, capsys, tmp_path):
+        status = quickstart.main(
+            ["--arms", "teacher", "alone", "--run", str(tmp_path / "run")]
+        )
+        captured = capsys.readouterr()
+        assert (status, captured.err) == (0, "")
+        assert "No student was distilled" in captured.out
+        assert "Add 'distilled' to --arms" in captured.out
+        assert len(resolved) == 1
 
     def test_few_labels_much_text_and_three_seeds(self, resolved, monkeypatch):
         # It goes on to use the student, which is not there.

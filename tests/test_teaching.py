@@ -81,7 +81,7 @@ class TestExamine:
         with pytest.raises(TeacherRefused) as error:
             examine(teacher, task_of(), rows)
         message = str(error.value)
-        assert "scores 0.512 on 41 validation rows" in message
+        assert "accuracy is 0.512 on 41 validation rows" in message
         assert "the floor is 0.512" in message
         assert "Fine-tune the teacher" in message
         assert "`teacher_floor`" in message

@@ -127,7 +127,7 @@ def make_teacher(folder, outputs=2, scale=12.0, activation=None, labels=LABELS):
     return Teacher(model, Tokenizer.from_folder(folder), labels)
 
 
-def bag_student(kind, vocabulary_size, num_outputs, *sizes):
+def bag_student(kind, vocabulary_size, num_outputs, *sizes, **options):
     """In place of `build_student`, where the student is not what is tested.
 
     TensorFlow takes seconds to trace a recurrent one.

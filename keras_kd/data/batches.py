@@ -134,8 +134,12 @@ def gather_batch(rows, positions, names, targets=None):
         names: The student's inputs.
         targets: Teacher targets (`lookup(keys) -> {name: array}`), if any.
     """
+    labels = rows.column("label", positions)
+    if labels.dtype.kind == "f":
+        # A number to regress on has the shape of the output that gives it.
+        labels = labels[:, None]
     y = {
-        batch.LABELS: rows.column("label", positions),
+        batch.LABELS: labels,
         batch.LABEL_WEIGHT: rows.column("label_weight", positions),
     }
     if targets is not None:

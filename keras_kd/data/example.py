@@ -10,10 +10,10 @@ class Example:
     Attributes:
         example_id: Where it came from, such as `"train.tsv:17"`.
         fields: The text, or the two texts of a pair.
-        label: The label as it is written in the source, or `None` if the row
-            has none.
+        label: The label as it is written in the source, a tuple of labels
+            where it is a JSON list, or `None` if the row has none.
     """
 
     example_id: str
     fields: tuple[str, ...]
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None

@@ -47,7 +47,7 @@ def read_examples(
     | `tfds:name/config` | a data set that TFDS has prepared on this machine |
 
     All but `.parquet` may end in `.gz` as well. Rows whose text is empty are
-    yielded too: `check_examples` counts them. An empty label cell (or null,
+    yielded too: the run counts them. An empty label cell (or null,
     or -1 for a class of TFDS) makes an unlabelled row.
 
     Args:
@@ -247,6 +247,8 @@ def _label_of(value, number, source):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
     if isinstance(value, (int, float, str)):
         label = str(value).strip()
         if label and not math.isfinite(_as_number(label) or 0):
@@ -258,7 +260,8 @@ def _label_of(value, number, source):
         return label or None
     raise DataError(
         f"{source}, row {number}: the label column holds {value!r} "
-        f"({type(value).__name__}). Expected a string or a number."
+        f"({type(value).__name__}). Expected a string, a number, or a list of "
+        "strings where a row may have several labels."
     )
 
 

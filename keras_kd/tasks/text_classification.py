@@ -1,24 +1,29 @@
-"""Classification of a text into one of several classes."""
+"""Classification of a text, or of a pair, into one of several classes."""
 
 import keras
 import numpy as np
 
 from keras_kd.data.errors import DataError
-from keras_kd.data.rows import target_key
-from keras_kd.data.rows import write_rows
-from keras_kd.data.sources import read_examples
+from keras_kd.evaluation.scores import agreement
+from keras_kd.evaluation.scores import classification_scores
+from keras_kd.evaluation.scores import log_softmax
+from keras_kd.evaluation.scores import mean_kl
+from keras_kd.losses.logits_mse import LogitsMSE
+from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.tasks.task import Task
 
-EXAMPLES_AT_ONCE = 2048
 
-
-class TextClassification:
-    """Says what a label is, how it is learned, and how it is scored.
+class TextClassification(Task):
+    """One class for each text, or for each pair of texts.
 
     Args:
         labels: Names of the classes, in the order of the logits.
+        metric: The primary metric: `"accuracy"` (the default),
+            `"macro_f1"`, `"weighted_f1"` or `"mcc"`.
 
     Raises:
         DataError: Fewer than two classes, or one name twice.
+        ValueError: Another metric.
 
     Example:
 
@@ -27,22 +32,25 @@ class TextClassification:
     (2, 1)
     """
 
-    primary_metric = "accuracy"
+    name = "classification"
+    metrics_of_choice = ("accuracy", "macro_f1", "weighted_f1", "mcc")
+    no_label = 0
 
-    def __init__(self, labels):
-        labels = [str(label) for label in labels]
-        if len(labels) < 2 or len(set(labels)) < len(labels):
-            raise DataError(
-                "Classification needs two or more different classes. "
-                f"Received: {labels}. Check the label column."
-            )
-        self.labels = labels
-        self._numbers = {label: i for i, label in enumerate(labels)}
+    def __init__(self, labels, metric=None):
+        super().__init__(metric)
+        self.labels = check_names(labels, 2)
+        self._numbers = {label: i for i, label in enumerate(self.labels)}
 
     @property
     def num_outputs(self):
         """Number of logits."""
         return len(self.labels)
+
+    @property
+    def bootstrap_metric(self):
+        """`None` for the mean of rows that are right or wrong."""
+        name = self.primary_metric
+        return None if name == "accuracy" else name
 
     def encode_label(self, label, where):
         """The class number of a label's name.
@@ -52,11 +60,7 @@ class TextClassification:
                 the row.
         """
         if label not in self._numbers:
-            raise DataError(
-                f"{where}: unknown label '{label}'. The labels are "
-                f"{self.labels}. Correct the row, or train with a file that "
-                "has this label."
-            )
+            raise unknown_label(label, where, self.labels)
         return self._numbers[label]
 
     def hard_label_loss(self):
@@ -67,71 +71,99 @@ class TextClassification:
         """The metrics that `fit` logs."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
+    def teacher_loss(self, name, temperature, weight):
+        """The loss on the teacher's logits."""
+        if name == "logits_mse":
+            return LogitsMSE(weight=weight)
+        return SoftTargets(temperature, weight=weight)
+
+    def scores(self, logits, labels):
+        """See `keras_kd.evaluation.scores.classification_scores`."""
+        return classification_scores(logits, labels, self.labels)
+
     def correct(self, logits, labels):
-        """Per-row scores whose mean is the primary metric."""
+        """Which rows are right: 1.0 or 0.0 each."""
         return (np.argmax(logits, axis=-1) == labels).astype("float64")
 
-    def featurize(self, examples, tokenizer, max_length):
-        """Turns examples into rows, streaming.
+    def comparable(self, logits, labels):
+        """Rows that are right or wrong, or classes where counts decide."""
+        if self.bootstrap_metric is None:
+            return self.correct(logits, labels)
+        return np.argmax(logits, axis=-1)
 
-        Args:
-            examples: Iterable of `keras_kd.data.sources.Example`.
-            tokenizer: `Tokenizer` of teacher and student.
-            max_length: The most tokens of a row, special tokens included.
+    def trivial_score(self, labels):
+        """The score of always naming the most frequent class."""
+        counts = np.bincount(labels, minlength=self.num_outputs)
+        always = np.zeros((len(labels), self.num_outputs))
+        always[:, counts.argmax()] = 9.0
+        return self.score(always, labels)
 
-        Yields:
-            Dictionaries for `keras_kd.data.rows.write_rows`.
+    def check_logits(self, logits):
+        """Refuses probabilities.
+
+        Raises:
+            ValueError: All rows are positive and sum to 1.
         """
-        for group in _groups(examples, EXAMPLES_AT_ONCE):
-            texts, *others = zip(
-                *[example.fields for example in group], strict=True
+        if (logits >= 0).all() and np.allclose(logits.sum(-1), 1, atol=1e-3):
+            raise ValueError(
+                "outputs that are all from 0 to 1 and sum to 1: they are "
+                "probabilities, where raw logits are needed. Take the softmax "
+                "out of the last layer."
             )
-            encoded = tokenizer.encode(list(texts), max_length, *others)
-            for example, (token_ids, segment_ids) in zip(group, encoded):
-                has_label = example.label is not None
-                row = {
-                    "example_id": example.example_id,
-                    "target_key": target_key(token_ids, segment_ids),
-                    "token_ids": token_ids,
-                    "text": example.fields[0],
-                    "label": self.encode_label(
-                        example.label, example.example_id
-                    )
-                    if has_label
-                    else 0,
-                    "label_weight": float(has_label),
-                }
-                if others:
-                    row["segment_ids"] = segment_ids
-                    row["text_pair"] = example.fields[1]
-                yield row
 
-    def make_rows(self, source, tokenizer, folder, max_length=128, **columns):
-        """Reads a source, tokenises it once, and opens the rows.
+    def check_labels(self, labels, part):
+        """Refuses labels of which nothing can be learned.
 
-        Args:
-            source: A file, or `tfds:NAME`; see
-                `keras_kd.data.sources.read_examples`.
-            tokenizer: `Tokenizer` of teacher and student.
-            folder: Folder of the rows. One that is there is replaced.
-            max_length: The most tokens of a row.
-            **columns: Further arguments of `read_examples`.
-
-        Returns:
-            `keras_kd.data.rows.Rows`.
+        Raises:
+            DataError: All rows have one class.
         """
-        examples = read_examples(source, **columns)
-        rows = self.featurize(examples, tokenizer, max_length)
-        return write_rows(folder, rows, {"source": str(source)})
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise DataError(
+                f"All {len(labels)} rows of the {part} part have the label "
+                f"'{self.labels[int(classes[0])]}'. Two classes or more are "
+                "needed to train and to score. Check the label column, or "
+                "shuffle a file that is sorted by label before it is cut."
+            )
+
+    def agreement(self, a, b):
+        """Share of rows for which two models name the same class."""
+        return agreement(a, b)
+
+    def divergence(self, teacher, student):
+        """Mean KL of the class distributions."""
+        return mean_kl(teacher, student)
+
+    def answers(self, logits):
+        """`(class name, its probability)` of each row."""
+        logits = np.asarray(logits)
+        probabilities = np.exp(log_softmax(logits))
+        best = logits.argmax(axis=-1)
+        return [
+            (self.labels[index], float(row[index]))
+            for index, row in zip(best, probabilities)
+        ]
 
 
-def _groups(items, size):
-    """Lists of up to `size` items."""
-    group = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+def check_names(labels, least):
+    """The class names as strings.
+
+    Raises:
+        DataError: Fewer than `least`, or one name twice.
+    """
+    labels = [str(label) for label in labels]
+    if len(labels) < least or len(set(labels)) < len(labels):
+        number = {1: "one", 2: "two"}[least]
+        raise DataError(
+            f"The task needs {number} or more different classes. "
+            f"Received: {labels}. Check the label column."
+        )
+    return labels
+
+
+def unknown_label(label, where, labels):
+    """The error of a label that the task does not have."""
+    return DataError(
+        f"{where}: unknown label '{label}'. The labels are {labels}. Correct "
+        "the row, or train with a file that has this label."
+    )

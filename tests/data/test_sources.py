@@ -9,7 +9,6 @@ import tracemalloc
 
 import pytest
 
-from keras_kd.data.checking import check_examples
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.sources import read_examples
@@ -494,31 +493,3 @@ class TestResolveLabels:
     def test_one_number_in_two_spellings(self):
         with pytest.raises(DataError, match="'1' and '1.0'.*same number"):
             resolve_labels(["0", "1", "1.0"])
-
-
-class TestCheckExamples:
-    def test_counts(self):
-        rows = [
-            ("a", "Good  film", "1"),
-            ("b", "good film ", "1"),
-            ("c", "GOOD FILM", "0"),
-            ("d", " ", "0"),
-            ("d", "other", None),
-            ("e", "Other", "1"),
-        ]
-        counts = check_examples(Example(i, (t,), y) for i, t, y in rows)
-        assert (counts.rows, counts.labelled, counts.unlabelled) == (6, 5, 1)
-        assert counts.labels == {"1": 3, "0": 2}
-        assert counts.empty == 1
-        assert counts.duplicates == 3
-        assert counts.contradictions == 1
-        assert counts.repeated_ids == 1
-        assert len(counts.warnings()) == 4
-        assert "1 of 6 rows have an empty text" in counts.warnings()[0]
-
-    def test_nothing_to_warn_of(self):
-        counts = check_examples([Example("a", ("one", "two"), "x")])
-        assert counts.warnings() == []
-
-    def test_a_pair_with_one_empty_text_is_empty(self):
-        assert check_examples([Example("a", ("one", ""))]).empty == 1

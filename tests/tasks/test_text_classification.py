@@ -8,7 +8,8 @@ from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
-from keras_kd.tasks import text_classification
+from keras_kd.tasks import task as task_module
+from keras_kd.tasks.named_tasks import build_task
 from keras_kd.tasks.text_classification import TextClassification
 
 
@@ -60,6 +61,31 @@ class TestLearningAndScoring:
         logits = np.array([[0.0, 2.0], [0.0, 1.0], [-3.0, -2.0]])
         correct = task.correct(logits, np.array([1, 0, 1]))
         assert correct.tolist() == [1.0, 0.0, 1.0]
+
+    def test_other_metrics(self):
+        task = TextClassification(["a", "b"], metric="mcc")
+        logits = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 2.0]])
+        assert task.bootstrap_metric == task.primary_metric == "mcc"
+        assert task.comparable(logits, None).tolist() == [0, 1, 0]
+        assert task.score(logits, np.array([0, 1, 0])) == pytest.approx(1.0)
+        with pytest.raises(ValueError, match="`metric` .* 'f7'"):
+            TextClassification(["a", "b"], metric="f7")
+
+    def test_trivial_score(self, task):
+        labels = np.array([1, 0, 1, 1])
+        assert task.trivial_score(labels) == 0.75
+        assert TextClassification("ab", "mcc").trivial_score(labels) == 0.0
+
+    def test_answers(self, task):
+        ((answer, probability),) = task.answers(np.array([[0.0, 2.0]]))
+        assert answer == "positive"
+        assert probability == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+    def test_it_is_saved_and_built_again(self, task):
+        again = build_task(**task.to_dict())
+        assert again.to_dict() == task.to_dict()
+        with pytest.raises(ValueError, match="must be one of"):
+            build_task("translation")
 
 
 def examples(*rows):
@@ -157,7 +183,7 @@ class TestFeaturize:
     def test_many_examples_stream_in_groups(
         self, task, word_tokenizer, monkeypatch
     ):
-        monkeypatch.setattr(text_classification, "EXAMPLES_AT_ONCE", 3)
+        monkeypatch.setattr(task_module, "EXAMPLES_AT_ONCE", 3)
         read = []
 
         def source():

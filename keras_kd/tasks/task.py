@@ -1,0 +1,134 @@
+"""What every task of whole texts has in common."""
+
+from keras_kd.data.rows import target_key
+from keras_kd.data.rows import write_rows
+from keras_kd.data.sources import read_examples
+
+EXAMPLES_AT_ONCE = 2048
+LOSSES = ("soft_targets", "logits_mse")
+
+
+class Task:
+    """Says what a label is, how it is learned, and how it is scored.
+
+    A task is an object that the engine asks; the engine itself knows of no
+    class, number or label. A subclass gives what is listed here.
+
+    | member | says |
+    |---|---|
+    | `name` | the name of the task in a configuration |
+    | `labels`, `num_outputs` | names and number of the logits |
+    | `metrics_of_choice` | metrics that may be primary; the first is default |
+    | `encode_label(label, where)` | a label as a number or a list |
+    | `no_label` | what stands where a row has no label |
+    | `hard_label_loss()`, `metrics()` | for `Distiller.compile` |
+    | `teacher_loss(name, temperature, weight)` | the distillation loss |
+    | `scores(logits, labels)` | a dictionary, the primary metric in it |
+    | `loss_of_scores` | the score that is a loss, to break ties by |
+    | `comparable(logits, labels)` | what `bootstrap_metric` reads |
+    | `bootstrap_metric` | the metric of `paired_bootstrap` |
+    | `trivial_score(labels)` | what answers that ignore the text score |
+    | `check_logits(logits)` | refuses outputs that are no logits |
+    | `check_labels(labels, part)` | refuses labels that teach nothing |
+    | `agreement(a, b)`, `divergence(a, b)` | how alike two models answer |
+    | `answers(logits)` | `(answer, probability)` of each row |
+
+    Args:
+        metric: The primary metric, by which checkpoints are chosen and the
+            comparison is judged; higher is better.
+
+    Raises:
+        ValueError: Another metric than the task has.
+    """
+
+    name = None
+    labels = None
+    metrics_of_choice = ()
+    loss_of_scores = "nll"
+    agreement_title = "agrees with teacher"
+
+    def __init__(self, metric=None):
+        metric = metric or self.metrics_of_choice[0]
+        if metric not in self.metrics_of_choice:
+            raise ValueError(
+                f"`metric` of the task '{self.name}' must be one of "
+                f"{list(self.metrics_of_choice)}. Received: {metric!r}."
+            )
+        self.primary_metric = metric
+
+    def to_dict(self):
+        """What `keras_kd.tasks.named_tasks.build_task` makes it from."""
+        return {
+            "name": self.name,
+            "labels": self.labels,
+            "metric": self.primary_metric,
+        }
+
+    def score(self, logits, labels):
+        """The primary metric."""
+        return self.scores(logits, labels)[self.primary_metric]
+
+    def featurize(self, examples, tokenizer, max_length):
+        """Turns examples into rows, streaming.
+
+        Args:
+            examples: Iterable of `keras_kd.data.sources.Example`.
+            tokenizer: `Tokenizer` of the teacher.
+            max_length: The most tokens of a row, special tokens included.
+
+        Yields:
+            Dictionaries for `keras_kd.data.rows.write_rows`.
+        """
+        for group in _groups(examples, EXAMPLES_AT_ONCE):
+            texts, *others = zip(
+                *[example.fields for example in group], strict=True
+            )
+            encoded = tokenizer.encode(list(texts), max_length, *others)
+            for example, (token_ids, segment_ids) in zip(group, encoded):
+                has_label = example.label is not None
+                row = {
+                    "example_id": example.example_id,
+                    "target_key": target_key(token_ids, segment_ids),
+                    "token_ids": token_ids,
+                    "text": example.fields[0],
+                    "label": self.encode_label(
+                        example.label, example.example_id
+                    )
+                    if has_label
+                    else self.no_label,
+                    "label_weight": float(has_label),
+                }
+                if others:
+                    row["segment_ids"] = segment_ids
+                    row["text_pair"] = example.fields[1]
+                yield row
+
+    def make_rows(self, source, tokenizer, folder, max_length=128, **columns):
+        """Reads a source, tokenises it once, and opens the rows.
+
+        Args:
+            source: A file, or `tfds:NAME`; see
+                `keras_kd.data.sources.read_examples`.
+            tokenizer: `Tokenizer` of the teacher.
+            folder: Folder of the rows. One that is there is replaced.
+            max_length: The most tokens of a row.
+            **columns: Further arguments of `read_examples`.
+
+        Returns:
+            `keras_kd.data.rows.Rows`.
+        """
+        examples = read_examples(source, **columns)
+        rows = self.featurize(examples, tokenizer, max_length)
+        return write_rows(folder, rows, {"source": str(source)})
+
+
+def _groups(items, size):
+    """Lists of up to `size` items."""
+    group = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
