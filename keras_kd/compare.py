@@ -266,6 +266,8 @@ class Comparison:
                 loss=self.task.hard_label_loss(),
                 metrics=self.task.metrics(),
                 accumulation_steps=configuration.accumulation_steps,
+                jit_compile=configuration.jit_compile,
+                steps_per_execution=configuration.steps_per_execution,
             )
         runtime = keras_runtime(student)
         result = train_unit(
@@ -278,6 +280,9 @@ class Comparison:
                 seed=seed,
                 targets=targets,
                 start_step=step,
+                length=configuration.max_length
+                if configuration.jit_compile
+                else None,
             ),
             lambda: teaching.score(
                 runtime, self.task, self.student_rows.validation

@@ -183,6 +183,12 @@ class Configuration:
     accumulation_steps: int = _setting(
         1, "micro-batches that a batch is computed in, to save memory"
     )
+    jit_compile: bool = _setting(
+        False, "compile the step with XLA; batches are padded to --max-length"
+    )
+    steps_per_execution: int = _setting(
+        1, "steps of one call, between which nothing is shown or saved"
+    )
 
     # === Results ===
     export: list[str] = _setting(
@@ -213,6 +219,7 @@ class Configuration:
             "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
             "teacher_learning_rate", "labelled_rows", "validation_rows",
             "test_rows", "vocabulary_size", "accumulation_steps",
+            "steps_per_execution",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -221,6 +228,10 @@ class Configuration:
             _refuse("teacher_floor", self.teacher_floor, "from 0 to 1")
         if self.max_length < 8:
             _refuse("max_length", self.max_length, "8 or more")
+        for name in ("steps", "evaluate_every"):
+            if getattr(self, name) % self.steps_per_execution:
+                many = f"a multiple of {self.steps_per_execution} steps a call"
+                _refuse(name, getattr(self, name), many)
         if self.task == "regression" and self.labels is not None:
             _refuse("labels", self.labels, "left out: regression has no names")
         for name in ("seeds", "arms"):

@@ -121,6 +121,11 @@ class Distiller(keras.Model):
         """The weight of the loss on labels."""
         return self.objective.hard_label_weight
 
+    @property
+    def steps_made(self):
+        """How many steps the optimizer has made, also under a strategy."""
+        return int(ops.convert_to_numpy(self.optimizer.iterations))
+
     def compile(
         self,
         optimizer="adam",

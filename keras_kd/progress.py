@@ -53,7 +53,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._bar = tqdm(
             desc=self.description,
             total=self.steps,
-            initial=int(self.model.optimizer.iterations),
+            initial=self.model.steps_made,
             unit=" steps",
             leave=False,
             disable=not sys.stderr.isatty(),
@@ -68,7 +68,7 @@ class TrainingProgress(keras.callbacks.Callback):
             for name, value in logs.items()
             if name in ("loss", "validation")
         )
-        step = int(self.model.optimizer.iterations)
+        step = self.model.steps_made
         # Whatever `say` writes to, it does not write into the bar.
         with self._bar.external_write_mode():
             self.say(f"  step {step}/{self.steps}: {shown}")

@@ -107,7 +107,7 @@ def train_unit(
     # An epoch of `fit` is an interval.
     for first, last, length in _stretches(done, steps, evaluate_every):
         distiller.fit(
-            batches(int(distiller.optimizer.iterations)),
+            batches(distiller.steps_made),
             initial_epoch=first,
             epochs=last,
             steps_per_epoch=length,
@@ -174,7 +174,7 @@ class _BestAndState(keras.callbacks.Callback):
                 shutil.copy(state / STUDENT_FILE, temporary)
         self.history = progress["history"]
         self.seconds = progress["seconds"]
-        return int(distiller.optimizer.iterations)
+        return distiller.steps_made
 
     def forget_state(self):
         """Deletes the state of a unit that is done."""
@@ -191,7 +191,7 @@ class _BestAndState(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not self._is_due():
             return
-        step = int(self.model.optimizer.iterations)
+        step = self.model.steps_made
         # The state of an interval's last step has its score, too.
         if step % self.every and step < self.steps:
             self._count_seconds()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -316,3 +317,76 @@ class TestShuffledTargets:
         _, other = self.shuffled(miniature, 1)
         np.testing.assert_array_equal(first, same)
         assert np.mean(first == other) < 0.05
+
+
+@pytest.fixture
+def compare_tiny(miniature, tmp_path, monkeypatch):
+    """Runs a comparison with a student that takes no time to trace."""
+    monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+
+    def run(**changes):
+        configuration = dataclasses.replace(
+            miniature.configuration, steps=20, evaluate_every=10, **changes
+        )
+        comparison = Comparison(
+            configuration, RunFolder.start(tmp_path / "run", configuration)
+        )
+        return comparison, comparison.execute()
+
+    return run
+
+
+class TestMachineSettings:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"precision": "mixed_bfloat16"},
+            {"precision": "mixed_float16"},
+            {"accumulation_steps": 3},
+            {"strategy": "mirrored"},
+            {"jit_compile": True},
+            {"steps_per_execution": 5},
+        ],
+        ids=str,
+    )
+    def test_the_student_learns_with_each(self, compare_tiny, changes):
+        _, result = compare_tiny(arms=["distilled"], **changes)
+        first, last = result["arms"]["distilled"]["seeds"][0]["history"]
+        assert last["step"] == 20
+        assert last["loss"] < first["loss"]
+        assert keras.config.dtype_policy().name == "float32"
+
+    def test_steps_have_to_be_whole_calls(self, miniature):
+        with pytest.raises(ConfigurationError, match="`steps` must be a mult"):
+            dataclasses.replace(
+                miniature.configuration, steps=21, steps_per_execution=5
+            )
+
+
+class TestOwnTokens:
+    def test_student_reads_words_and_finds_the_teachers_targets(
+        self, compare_tiny, tmp_path
+    ):
+        comparison, result = compare_tiny(
+            tokens="word", vocabulary_size=60, arms=["teacher", "distilled"]
+        )
+        assert comparison.tokenizer.kind == "word"
+        assert comparison.tokenizer.vocabulary_size <= 60
+        assert result["arms"]["distilled"]["seeds"][0]["scores"]["rows"] == 80
+        again, _ = compare_tiny(
+            tokens="word", vocabulary_size=60, arms=["teacher", "distilled"]
+        )
+        assert again.teacher_calls == 0
+        assert again.tokenizer.fingerprint == comparison.tokenizer.fingerprint
+
+    def test_table_starts_from_the_teachers(self, compare_tiny, monkeypatch):
+        tables = []
+
+        def build(*arguments, embeddings=None):
+            tables.append(embeddings)
+            return tiny.bag_student(*arguments)
+
+        monkeypatch.setattr(compare, "build_student", build)
+        comparison, _ = compare_tiny(embeddings="teacher", arms=["alone"])
+        size = comparison.tokenizer.vocabulary_size
+        assert tables[-1].shape == (size, 4)

@@ -136,7 +136,9 @@ def bag_student(kind, vocabulary_size, num_outputs, *sizes, **options):
         name: keras.Input((None,), dtype="int32", name=name)
         for name in ("token_ids", "padding_mask")
     }
-    x = keras.layers.Embedding(vocabulary_size, 4)(inputs["token_ids"])
+    x = keras.layers.Embedding(vocabulary_size, 4, name="token_embedding")(
+        inputs["token_ids"]
+    )
     x = masked_pool(x, inputs["padding_mask"], "mean")
     return keras.Model(inputs, keras.layers.Dense(num_outputs)(x))
 

@@ -125,7 +125,7 @@ def gather_inputs(
     return inputs
 
 
-def gather_batch(rows, positions, names, targets=None):
+def gather_batch(rows, positions, names, targets=None, length=None):
     """A batch `(x, y)` by the contract of `keras_kd.batch`, in NumPy.
 
     Args:
@@ -133,6 +133,7 @@ def gather_batch(rows, positions, names, targets=None):
         positions: Which rows.
         names: The student's inputs.
         targets: Teacher targets (`lookup(keys) -> {name: array}`), if any.
+        length: Width; by default that of the longest row.
     """
     labels = rows.column("label", positions)
     if labels.dtype.kind == "f":
@@ -144,4 +145,4 @@ def gather_batch(rows, positions, names, targets=None):
     }
     if targets is not None:
         y[batch.TEACHER] = targets.lookup(rows.keys(positions))
-    return gather_inputs(rows, positions, names), y
+    return gather_inputs(rows, positions, names, length), y

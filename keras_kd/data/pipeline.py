@@ -10,7 +10,14 @@ from keras_kd.distribution import distribute_options
 
 
 def training_batches(
-    rows, model, batch_size, seed=0, targets=None, start_step=0, steps=None
+    rows,
+    model,
+    batch_size,
+    seed=0,
+    targets=None,
+    start_step=0,
+    steps=None,
+    length=None,
 ):
     """Training batches for `fit`, an endless stream of shuffled epochs.
 
@@ -21,10 +28,12 @@ def training_batches(
         seed: Seed of the order.
         targets: Teacher targets to put into `y["teacher"]`, if any.
         start_step: First step, a number or a function that is asked when the
-            iteration starts: `lambda: int(distiller.optimizer.iterations)`
-            goes on after a restored checkpoint where it stopped.
+            iteration starts: `lambda: distiller.steps_made` goes on after a
+            restored checkpoint where it stopped.
         steps: How many batches; `None` is without end (then give `fit`
             `steps_per_epoch`).
+        length: Tokens that every batch is padded to, as XLA wants it; by
+            default a batch is as wide as its longest row.
 
     Returns:
         A `tf.data.Dataset` of `(x, y)`.
@@ -37,7 +46,7 @@ def training_batches(
             first[0] = start_step() if callable(start_step) else start_step
         return plan.rows_at(first[0] + index)
 
-    return _dataset(rows, model, rows_at, targets, steps)
+    return _dataset(rows, model, rows_at, targets, steps, length)
 
 
 def evaluation_batches(rows, model, targets=None, tokens_per_batch=8192):
@@ -46,7 +55,7 @@ def evaluation_batches(rows, model, targets=None, tokens_per_batch=8192):
     return _dataset(rows, model, groups.__getitem__, targets, len(groups))
 
 
-def _dataset(rows, model, rows_at, targets, count):
+def _dataset(rows, model, rows_at, targets, count, length=None):
     """Batches 0, 1, 2, ...: `rows_at` says which rows each of them holds.
 
     Not by `from_generator`: on Python 3.11 it has the C library map every
@@ -55,19 +64,20 @@ def _dataset(rows, model, rows_at, targets, count):
     """
     names = batch.input_names(model)
     # One batch says which types the others have; lengths vary.
-    x, y = gather_batch(rows, [0], names, targets)
+    x, y = gather_batch(rows, [0], names, targets, length)
     like = tf.nest.flatten((x, y))
 
     def gather(index):
-        one = gather_batch(rows, rows_at(int(index)), names, targets)
+        positions = rows_at(int(index))
+        one = gather_batch(rows, positions, names, targets, length)
         return tf.nest.flatten(one)
 
     def at(index):
         arrays = tf.numpy_function(gather, [index], [a.dtype for a in like])
         for array, example in zip(arrays, like):
             is_input = any(example is values for values in x.values())
-            length = [None] if is_input else example.shape[1:]
-            array.set_shape([None, *length])
+            shape = [length] if is_input else example.shape[1:]
+            array.set_shape([None, *shape])
         return tf.nest.pack_sequence_as((x, y), arrays)
 
     if count is None:
