@@ -39,7 +39,13 @@ from keras_kd.training import adamw
 from keras_kd.training import is_done
 from keras_kd.training import train_unit
 
-STUDENT_ARMS = ("alone", "distilled", "control")
+STUDENT_ARMS = ("alone", "distilled_labelled", "distilled", "control")
+# What each student is compared with the one alone as.
+COMPARISONS = {
+    "distilled": "comparison",
+    "distilled_labelled": "comparison_labelled",
+    "control": "control",
+}
 
 
 class Comparison:
@@ -50,6 +56,7 @@ class Comparison:
     | `teacher` | the labelled rows, if it has no head yet | the labels |
     | `alone` | the labelled rows | the labels |
     | `distilled` | labelled and unlabelled rows | soft targets, and labels |
+    | `distilled_labelled` | the labelled rows | the same |
     | `control` | as `distilled` | the targets of *other* rows, no labels |
 
     All students have the same shape, seed and number of optimizer steps, and
@@ -238,8 +245,10 @@ class Comparison:
         keras.utils.set_random_seed(seed)
         rows, targets, losses = self.student_rows.labelled, None, []
         hard_label_weight = 1.0
+        if arm in ("distilled", "control"):
+            rows = self.student_rows.training
         if arm != "alone":
-            rows, targets = self.student_rows.training, self.targets
+            targets = self.targets
             alpha = configuration.alpha
             hard_label_weight = 1.0 - alpha
             if arm == "control":
@@ -444,7 +453,7 @@ class Comparison:
             for arm, logits in self.logits.items()
         }
         judgement = {}
-        for arm, name in (("distilled", "comparison"), ("control", "control")):
+        for arm, name in COMPARISONS.items():
             if {arm, "alone"} <= set(answers):
                 interval = paired_bootstrap(
                     answers["alone"],

@@ -16,7 +16,7 @@ LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 TEACHER_RUNTIMES = ("keras", "litert-int8")
-ARMS = ("teacher", "alone", "distilled", "control")
+ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")
 
 
 class ConfigurationError(ValueError):

@@ -35,7 +35,7 @@ def run_times(models, count=ROWS):
             runtime, threads = "LiteRT", model.num_threads
         else:
             names, predict = keras_runtime(model)
-            runtime, threads = "Keras", os.cpu_count()
+            runtime, threads = "Keras", usable_cores()
         inputs = [gather_inputs(rows, [p], names) for p in positions]
         lengths = rows.lengths(batch.TOKEN_IDS, positions)
         results.append(
@@ -50,3 +50,10 @@ def run_times(models, count=ROWS):
     for result in results:
         result["ratio"] = results[0]["p50"] / result["p50"]
     return results
+
+
+def usable_cores():
+    """The cores that this process may use, which TensorFlow uses all."""
+    if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()

@@ -13,6 +13,7 @@ from keras_kd.compare import Comparison
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
+from keras_kd.evaluation.report import console_table
 from keras_kd.run_folder import RunFolder
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
@@ -390,3 +391,29 @@ class TestOwnTokens:
         comparison, _ = compare_tiny(embeddings="teacher", arms=["alone"])
         size = comparison.tokenizer.vocabulary_size
         assert tables[-1].shape == (size, 4)
+
+
+def test_distilled_on_the_labelled_rows_alone(compare_tiny, monkeypatch):
+    seen = {}
+    batches = compare.training_batches
+
+    def counting(rows, *args, **kwargs):
+        seen[len(seen)] = len(rows), kwargs["targets"] is not None
+        return batches(rows, *args, **kwargs)
+
+    monkeypatch.setattr(compare, "training_batches", counting)
+    _, result = compare_tiny(arms=["alone", "distilled_labelled", "distilled"])
+    assert list(seen.values()) == [(12, False), (12, True), (172, True)]
+    scores = {
+        arm: entry["seeds"][0]["scores"]["accuracy"]
+        for arm, entry in result["arms"].items()
+    }
+    for name, arm in (
+        ("comparison_labelled", "distilled_labelled"),
+        ("comparison", "distilled"),
+    ):
+        difference = scores[arm] - scores["alone"]
+        assert result[name]["difference"] == pytest.approx(difference)
+    table = console_table(result)
+    assert "student distilled, labelled rows" in table
+    assert "the student distilled on the labelled rows alone" in table

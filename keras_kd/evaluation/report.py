@@ -11,6 +11,7 @@ A result is a plain dictionary; every part but `arms` may be missing:
 | `primary_metric` | the entry of `scores` to compare by; `accuracy` |
 | `arms` | by name (`teacher`, `alone`, `distilled`): `{"seeds": [...]}` |
 | `comparison` | `Interval.to_dict()`, and `split` |
+| `comparison_labelled` | the same for the student of labelled rows alone |
 | `control` | the same for the control: a student of shuffled targets |
 | `retention` | the distilled student's, or by arm; else it is worked out |
 | `agreement` | agreement with the teacher, by arm |
@@ -130,6 +131,7 @@ def console_table(result: dict) -> str:
 
 def _verdict_lines(result, emphasis=""):
     comparison, control = result.get("comparison"), result.get("control")
+    labelled = result.get("comparison_labelled")
     if not comparison:
         return [
             "No verdict: it takes the student alone and the student distilled, "
@@ -143,6 +145,11 @@ def _verdict_lines(result, emphasis=""):
             " One training run of each says nothing about the next: run three "
             "seeds or more for a verdict that stands."
         )
+    if labelled:
+        sentence = _verdict_sentence(
+            result, labelled, "student distilled on the labelled rows alone"
+        )
+        lines += ["", sentence]
     if control:
         sentence = _verdict_sentence(
             result, control, "student of shuffled teacher targets"

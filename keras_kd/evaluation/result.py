@@ -11,6 +11,7 @@ ARM_TITLES = {
     "teacher": "teacher",
     "alone": "student alone",
     "distilled": "student distilled",
+    "distilled_labelled": "student distilled, labelled rows",
     "control": "control, shuffled targets",
 }
 AGREEMENT_TITLE = "agrees with teacher"
