@@ -18,18 +18,18 @@ from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.distribution import strategy_by_name
-from keras_kd.evaluation.regression_scores import prediction_sample
-from keras_kd.evaluation.result import retention
-from keras_kd.evaluation.significance import paired_bootstrap
-from keras_kd.evaluation.significance import verdict
 from keras_kd.inference import keras_runtime
+from keras_kd.judgement import STUDENT_ARMS
+from keras_kd.judgement import judge
+from keras_kd.judgement import runtime_warnings
+from keras_kd.judgement import score_warnings
 from keras_kd.models.students import build_student
 from keras_kd.preparation import find_task
 from keras_kd.preparation import prepare_rows
-from keras_kd.preparation import rows_of_student
-from keras_kd.preparation import student_tokenizer
 from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
+from keras_kd.student_rows import rows_of_student
+from keras_kd.student_rows import student_tokenizer
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
@@ -38,14 +38,6 @@ from keras_kd.training import STUDENT_FILE
 from keras_kd.training import adamw
 from keras_kd.training import is_done
 from keras_kd.training import train_unit
-
-STUDENT_ARMS = ("alone", "distilled_labelled", "distilled", "control")
-# What each student is compared with the one alone as.
-COMPARISONS = {
-    "distilled": "comparison",
-    "distilled_labelled": "comparison_labelled",
-    "control": "control",
-}
 
 
 class Comparison:
@@ -379,55 +371,14 @@ class Comparison:
             "arms": arms,
             "seconds": round(time.perf_counter() - start, 1),
         }
-        result["warnings"] = [*self.rows.warnings, *self._warnings(arms)]
-        if self.task.name == "regression":
-            first = {arm: logits[0] for arm, logits in self.logits.items()}
-            result["predictions"] = prediction_sample(test_labels, first)
-        result.update(self._judgement(test_labels))
-        if "teacher" in arms:
-            result["retention"] = {
-                arm: retention(result, arm) for arm in students
-            }
+        result.update(judge(self.task, self.logits, test_labels, result))
+        moved = runtime_warnings(self.task, self.what_the_runtime_moves())
+        result["warnings"] = [
+            *self.rows.warnings,
+            *moved,
+            *score_warnings(self.task, test_labels, result),
+        ]
         return result
-
-    def _warnings(self, arms):
-        warnings = []
-        moved = self.what_the_runtime_moves()
-        if moved is not None:
-            warnings.append(
-                "The teacher labelled, and was scored on test, in "
-                f"{moved['runtime']}. On {moved['rows']} validation rows it "
-                f"{self.task.agreement_title.replace('teacher', 'Keras')}: "
-                f"{moved['agreement']:.2%}; mean divergence "
-                f"{moved['divergence']:.2g}."
-            )
-        metric = self.task.primary_metric
-        scores = {
-            arm: np.mean([one["scores"][metric] for one in entry["seeds"]])
-            for arm, entry in arms.items()
-        }
-        best = max(
-            (scores[arm] for arm in STUDENT_ARMS if arm in scores),
-            default=None,
-        )
-        if best is None:
-            return warnings
-        alone = scores.get("alone")
-        if None not in (alone, scores.get("teacher")):
-            if alone >= scores["teacher"]:
-                warnings.append(
-                    f"The teacher ({scores['teacher']:.3f}) is no better than "
-                    f"the student alone ({alone:.3f}): there is little to "
-                    "learn from it. Train a better teacher."
-                )
-        trivial = self.task.trivial_score(self.rows.test.column("label"))
-        if best < trivial + 0.02:
-            warnings.append(
-                f"No student is clearly better ({best:.3f}) than answers that "
-                f"ignore the text ({trivial:.3f}): train for more steps, or "
-                "on more rows, before anything is read from this comparison."
-            )
-        return warnings
 
     def _seed_result(self, arm, labels, seed=None, result=None, student=None):
         model = self.teacher.model if arm == "teacher" else student
@@ -444,40 +395,6 @@ class Comparison:
             "parameters": model.count_params(),
             "bytes": file.stat().st_size if file.exists() else None,
         }
-
-    def _judgement(self, labels):
-        """The comparisons that the trained arms allow."""
-        task = self.task
-        answers = {
-            arm: np.stack([task.comparable(one, labels) for one in logits])
-            for arm, logits in self.logits.items()
-        }
-        judgement = {}
-        for arm, name in COMPARISONS.items():
-            if {arm, "alone"} <= set(answers):
-                interval = paired_bootstrap(
-                    answers["alone"],
-                    answers[arm],
-                    metric=task.bootstrap_metric,
-                    labels=labels if task.bootstrap_metric else None,
-                )
-                judgement[name] = {
-                    **interval.to_dict(),
-                    "verdict": verdict(interval),
-                    "split": "test",
-                }
-        if "teacher" in self.logits:
-            (teacher,) = self.logits["teacher"]
-            students = [arm for arm in STUDENT_ARMS if arm in self.logits]
-            judgement["agreement"] = {
-                arm: float(
-                    np.mean(
-                        [task.agreement(teacher, o) for o in self.logits[arm]]
-                    )
-                )
-                for arm in students
-            }
-        return judgement
 
 
 @contextlib.contextmanager

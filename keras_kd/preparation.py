@@ -1,6 +1,5 @@
 """From files to the rows that a run trains, validates and tests on."""
 
-import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.data.errors import DataError
-from keras_kd.data.retokenization import retokenize
-from keras_kd.data.retokenization import texts_of
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import open_or_write_rows
 from keras_kd.data.sources import read_examples
 from keras_kd.data.sources import resolve_labels
-from keras_kd.data.tokenization import Tokenizer
-from keras_kd.data.vocabularies import build_tokenizer
+from keras_kd.data.splits import overlap
+from keras_kd.data.splits import repetitions
+from keras_kd.data.splits import split_rows
 from keras_kd.tasks.multi_label_classification import split_labels
 from keras_kd.tasks.named_tasks import build_task
 
@@ -166,105 +164,6 @@ def prepare_rows(configuration, task, tokenizer, folder):
         warnings=data_warnings(counts, parts, task),
         fingerprint=fingerprint,
     )
-
-
-def student_tokenizer(configuration, prepared, teacher_tokenizer, folder):
-    """The student's tokenizer: the teacher's, or one built from training text.
-
-    Args:
-        configuration: `Configuration`.
-        prepared: `PreparedRows`; only its training rows are read.
-        teacher_tokenizer: `Tokenizer`.
-        folder: Where a tokenizer that was built is kept.
-
-    Returns:
-        `Tokenizer`.
-    """
-    if configuration.tokens == "teacher":
-        return teacher_tokenizer
-    folder = Path(folder)
-    if not (folder / "tokenizer.json").exists():
-        tokenizer = build_tokenizer(
-            configuration.tokens,
-            texts_of(prepared.training),
-            configuration.vocabulary_size,
-            lowercase=configuration.lowercase,
-        )
-        tokenizer.save(folder)
-    return Tokenizer.from_folder(folder)
-
-
-def rows_of_student(prepared, tokenizer, folder, max_length):
-    """The same rows as `prepared`, read with the student's tokenizer.
-
-    Returns:
-        `PreparedRows`.
-    """
-    own = {
-        part: retokenize(getattr(prepared, part), tokenizer, folder, max_length)
-        for part in PARTS
-    }
-    return dataclasses.replace(prepared, **own)
-
-
-def split_rows(rows, sizes):
-    """Splits rows into parts of about the given sizes, and a `rest`.
-
-    Rows that read alike (the same `target_key`) always fall into one part.
-    The parts depend on the rows' texts alone, not on their order or on a seed.
-
-    Args:
-        rows: `Rows`.
-        sizes: Dictionary from names to numbers of rows.
-
-    Returns:
-        Dictionary of `Rows`, with `rest`.
-
-    Raises:
-        DataError: The sizes leave nothing for the last part.
-    """
-    keys = rows.keys()
-    hashes = [
-        hashlib.blake2b(bytes(key), digest_size=8).digest() for key in keys
-    ]
-    order = np.argsort(np.array(hashes, "S8"), kind="stable")
-    taken = sum(list(sizes.values())[:-1])
-    if taken >= len(rows):
-        raise DataError(
-            f"Can't split {len(rows)} labelled rows into {sizes}. Give fewer "
-            "validation and test rows, or files of their own."
-        )
-    parts, start = {}, 0
-    for name, size in [*sizes.items(), ("rest", len(rows))]:
-        end = min(start + size, len(rows))
-        while 0 < end < len(rows) and keys[order[end]] == keys[order[end - 1]]:
-            end += 1
-        parts[name] = rows.select(np.sort(order[start:end]))
-        start = end
-    return parts
-
-
-def overlap(first, second):
-    """How many rows of `second` read like one of `first`."""
-    return int(np.isin(second.keys(), first.keys()).sum())
-
-
-def repetitions(rows):
-    """Rows that repeat another one, and those that contradict it.
-
-    Returns:
-        Dictionary: `repeated_rows`, and `contradicting_rows`, the repeated
-        ones whose label is not that of the first.
-    """
-    _, first, inverse = np.unique(
-        rows.keys(), return_index=True, return_inverse=True
-    )
-    labels = rows.column("label").reshape(len(rows), -1)
-    differs = (labels != labels[first[inverse]]).any(axis=-1)
-    return {
-        "repeated_rows": len(rows) - len(first),
-        "contradicting_rows": int(differs.sum()),
-    }
 
 
 def data_warnings(counts, parts, task):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_kd import preparation
+from keras_kd import student_rows
 from keras_kd.configuration import Configuration
 from keras_kd.data.errors import DataError
 from keras_kd.data.tokenization import Tokenizer
@@ -368,12 +369,12 @@ class TestOwnTokens:
         configuration = Configuration(
             **settings, tokens="word", vocabulary_size=200
         )
-        own = preparation.student_tokenizer(
+        own = student_rows.student_tokenizer(
             configuration, prepared, tokenizer, tmp_path / "own"
         )
         assert "freshword" in own.vocabulary
         assert "heldoutword" not in own.vocabulary
-        rows = preparation.rows_of_student(
+        rows = student_rows.rows_of_student(
             prepared, own, tmp_path / "student_rows", 16
         )
         for name, part in parts(prepared).items():
@@ -381,7 +382,7 @@ class TestOwnTokens:
             np.testing.assert_array_equal(part.keys(), student.keys())
         ((ids, _),) = own.encode([prepared.test.text("text", 0)], 16)
         assert rows.test.row("token_ids", 0).tolist() == ids
-        again = preparation.student_tokenizer(
+        again = student_rows.student_tokenizer(
             configuration, prepared, tokenizer, tmp_path / "own"
         )
         assert again.fingerprint == own.fingerprint
@@ -391,7 +392,7 @@ class TestOwnTokens:
     ):
         configuration = Configuration(**tiny.write_data(tmp_path))
         assert (
-            preparation.student_tokenizer(
+            student_rows.student_tokenizer(
                 configuration, None, tokenizer, tmp_path / "own"
             )
             is tokenizer

@@ -1,0 +1,67 @@
+"""Splitting rows, and counting what stands in two places."""
+
+import hashlib
+
+import numpy as np
+
+from keras_kd.data.errors import DataError
+
+
+def split_rows(rows, sizes):
+    """Splits rows into parts of about the given sizes, and a `rest`.
+
+    Rows that read alike (the same `target_key`) always fall into one part.
+    The parts depend on the rows' texts alone, not on their order or on a seed.
+
+    Args:
+        rows: `Rows`.
+        sizes: Dictionary from names to numbers of rows.
+
+    Returns:
+        Dictionary of `Rows`, with `rest`.
+
+    Raises:
+        DataError: The sizes leave nothing for the last part.
+    """
+    keys = rows.keys()
+    hashes = [
+        hashlib.blake2b(bytes(key), digest_size=8).digest() for key in keys
+    ]
+    order = np.argsort(np.array(hashes, "S8"), kind="stable")
+    taken = sum(list(sizes.values())[:-1])
+    if taken >= len(rows):
+        raise DataError(
+            f"Can't split {len(rows)} labelled rows into {sizes}. Give fewer "
+            "validation and test rows, or files of their own."
+        )
+    parts, start = {}, 0
+    for name, size in [*sizes.items(), ("rest", len(rows))]:
+        end = min(start + size, len(rows))
+        while 0 < end < len(rows) and keys[order[end]] == keys[order[end - 1]]:
+            end += 1
+        parts[name] = rows.select(np.sort(order[start:end]))
+        start = end
+    return parts
+
+
+def overlap(first, second):
+    """How many rows of `second` read like one of `first`."""
+    return int(np.isin(second.keys(), first.keys()).sum())
+
+
+def repetitions(rows):
+    """Rows that repeat another one, and those that contradict it.
+
+    Returns:
+        Dictionary: `repeated_rows`, and `contradicting_rows`, the repeated
+        ones whose label is not that of the first.
+    """
+    _, first, inverse = np.unique(
+        rows.keys(), return_index=True, return_inverse=True
+    )
+    labels = rows.column("label").reshape(len(rows), -1)
+    differs = (labels != labels[first[inverse]]).any(axis=-1)
+    return {
+        "repeated_rows": len(rows) - len(first),
+        "contradicting_rows": int(differs.sum()),
+    }
