@@ -221,6 +221,7 @@ class TrainedStudent:
             tokenizer=self.tokenizer,
             labels=self.task.labels,
             max_length=self.max_length,
+            activation=self.task.activation,
             sample=[self._text(rows, i) for i in positions[:64]],
             pairs=self.run.configuration.text_pair is not None,
         )

@@ -206,15 +206,17 @@ def examine(teacher, task, rows, floor=None, logits=None):
     value = task.score(logits, labels)
     if task.name == "classification":
         _check_label_order(task, logits, labels, value)
+    meaning = "given"
     if floor is None:
         floor = task.trivial_score(labels)
+        meaning = "what answers that ignore the text score"
     if value <= floor:
         raise TeacherRefused(
             f"The teacher's {task.primary_metric} is {value:.3f} on "
-            f"{len(rows)} validation rows; the floor is {floor:.3f} (by "
-            "default, that of answers that ignore the text). A student would "
-            "learn its errors. Fine-tune the teacher longer "
-            "(`teacher_epochs`), or lower `teacher_floor` on purpose."
+            f"{len(rows)} validation rows; the floor is {floor:.3f} "
+            f"({meaning}). A student would learn its errors. Fine-tune the "
+            "teacher longer (`teacher_epochs`), or lower `teacher_floor` on "
+            "purpose."
         )
     return value
 

@@ -1,7 +1,7 @@
 """ChnSentiCorp: Chinese reviews, positive or negative (Tan and Zhang 2008).
 
     python -m recipes.chnsenticorp --teacher google-bert/bert-base-chinese \\
-        --tokens character --data "$DATA/chnsenticorp"
+        --data "$DATA/chnsenticorp"
 
 `--data` is a folder with `train.tsv`, `dev.tsv` and `test.tsv` (columns
 `label` and `text`). Without `--teacher` a Transformer is trained on the spot:
@@ -14,6 +14,7 @@ import sys
 from recipes.recipe import Recipe
 
 RECIPE = Recipe(
+    "chnsenticorp",
     __doc__,
     files={"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"},
     fresh_teacher="character",

@@ -15,14 +15,18 @@ import sys
 from recipes.recipe import Recipe
 
 RECIPE = Recipe(
+    "imdb",
     __doc__,
-    files={"train": "train.csv", "test": "test.csv"},
-    unlabelled="unsup.txt",
+    files={
+        "train": "train.csv",
+        "test": "test.csv",
+        "unlabelled": "unsup.txt",
+    },
     tfds={
         "train": "tfds:imdb_reviews/plain_text",
         "test": "tfds:imdb_reviews/plain_text",
+        "unlabelled": "tfds:imdb_reviews/plain_text",
     },
-    tfds_unlabelled="tfds:imdb_reviews/plain_text",
     defaults={
         "validation_rows": 2000,
         "max_length": 256,

@@ -18,6 +18,7 @@ import sys
 from recipes.recipe import Recipe
 
 RECIPE = Recipe(
+    "mnli",
     __doc__,
     files={"train": "train.tsv", "test": "dev_matched.tsv"},
     also_test={"mismatched": ("dev_mismatched.tsv", "validation_mismatched")},

@@ -14,6 +14,7 @@ import sys
 from recipes.recipe import Recipe
 
 RECIPE = Recipe(
+    "own_data",
     __doc__,
     files={"train": "train.csv"},
     optional_files={

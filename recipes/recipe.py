@@ -1,8 +1,6 @@
 """What every recipe is made of: its data, its modes, its settings."""
 
 import argparse
-import dataclasses
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
@@ -12,65 +10,74 @@ from keras_kd.cli import add_run
 from keras_kd.cli import guarded
 from keras_kd.cli import load_keras
 from keras_kd.cli import run_distill
+from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import typed_settings
 from recipes.quickstart import find_teacher
+from recipes.recipe_steps import make_teacher
+from recipes.recipe_steps import prepare_alone
+from recipes.recipe_steps import score_further
+from recipes.recipe_steps import write_parts
 
 MODES = {
-    "prepare": [],
+    "prepare": None,
     "teacher": ["teacher"],
     "student": ["alone"],
     "both": ["teacher", "alone", "distilled"],
 }
+# A Transformer that begins at random numbers learns at a higher rate than one
+# that was pretrained.
+FRESH_LEARNING_RATE = 5e-4
 
 
 @dataclass
 class Recipe:
     """A data set as a command: `python -m recipes.NAME`.
 
+    What is typed stands above a `--config` file, and that above the recipe.
+    Of two things that are typed, a setting's own flag stands above `--data`,
+    `--mode` and `--with-unlabelled`, which are short for several settings.
+
     Args:
-        description: The recipe's docstring.
-        files: Dictionary from settings (`train`, `test`, ...) to the name of
-            a file in the folder `--data`, or to several of which the first
-            that is there is read. Each may end in `.gz`.
+        name: The name of the recipe's module.
+        description: Its docstring.
+        files: Dictionary from `"train"`, `"validation"`, `"test"` and
+            `"unlabelled"` to the name of a file in the folder `--data`, or to
+            several of which the first that is there is read. Each may end in
+            `.gz`. With `"unlabelled"` there is a flag `--with-unlabelled`,
+            without which it is not read.
         optional_files: The same, for files that may be missing.
-        unlabelled: File of texts without labels, for `--with-unlabelled`.
         columns: Settings of the columns in these files.
-        tfds: Settings where no `--data` is given, with `tfds:NAME` sources.
-        tfds_unlabelled: The source of texts without labels there.
-        also_test: Further test sets by name, file and split, which the
-            student is scored on at the end.
+        tfds: Settings where there is no `--data`, with `tfds:NAME` sources.
+        also_test: Dictionary from the names of further test sets, which the
+            student is scored on at the end, to `(file, split)`. The file may
+            be missing.
         fresh_teacher: Kind of the vocabulary of a teacher that is made on the
             spot where none is given; `None` takes the small English one.
         add_flags: Function that adds flags to the parser.
-        prepare: Function `(options, settings, folder)` that writes files for
-            the run and gives the settings that say where they are.
+        choose_rows: Function of the parsed options and the settings that gives
+            the examples of some parts, where they are not simply those of the
+            sources: a dictionary of iterables of `Example`.
         defaults: Settings other than the configuration's own.
     """
 
+    name: str
     description: str
     files: dict = field(default_factory=dict)
     optional_files: dict = field(default_factory=dict)
-    unlabelled: str | None = None
     columns: dict = field(default_factory=dict)
-    tfds: dict | None = None
-    tfds_unlabelled: str | None = None
+    tfds: dict = field(default_factory=dict)
     also_test: dict = field(default_factory=dict)
     fresh_teacher: str | None = None
     add_flags: Callable | None = None
-    prepare: Callable | None = None
+    choose_rows: Callable | None = None
     defaults: dict = field(default_factory=dict)
 
     def main(self, arguments=None):
         """Runs the recipe's command line; returns the exit status."""
         return guarded(self.run, self.make_parser().parse_args(arguments))
-
-    @property
-    def name(self):
-        """The name of the recipe's module."""
-        return Path(sys.argv[0]).stem
 
     def make_parser(self):
         """The parser of the recipe's flags, and of all settings."""
@@ -85,10 +92,10 @@ class Recipe:
         parser.add_argument(
             "--mode",
             choices=list(MODES),
-            help="only read and tokenise the data, the teacher alone, the "
-            "student without one, or all of it (default: both)",
+            help="only read and count the data, the teacher alone, the student "
+            "without one, or all of it (default: both)",
         )
-        if self.unlabelled is not None:
+        if "unlabelled" in self.files:
             parser.add_argument(
                 "--with-unlabelled",
                 action="store_true",
@@ -107,131 +114,81 @@ class Recipe:
 
     def run(self, options):
         """Runs the recipe as its parsed flags say."""
-        vars(options).update(self.sources(options))
+        vars(options).update(self.read_short_flags(options))
         settings = resolve_settings(options)
-        folder = Path(options.run or self.folder_of(settings))
-        options.run = str(folder)
-        if not options.print_config:
-            self.write_files(options, folder.with_name(f"{folder.name}-data"))
-        if options.mode == "prepare":
-            return prepare_alone(resolve_settings(options), folder)
-        if run_distill(options) is not None and self.also_test:
-            self.score_also(options, folder)
-
-    def write_files(self, options, folder):
-        """Writes what the run needs beside its sources: files, a teacher."""
-        if self.prepare is not None:
-            settings = resolve_settings(options)
-            vars(options).update(self.prepare(options, settings, folder))
-        settings = resolve_settings(options)
-        if self.fresh_teacher and settings.teacher is None:
-            options.default_settings["teacher_learning_rate"] = 5e-4
-            options.fine_tune_teacher = True
-            options.teacher = make_teacher(settings, self.fresh_teacher, folder)
-
-    def folder_of(self, settings):
-        """The run's folder where none is given."""
-        return f"saved_models/{self.name}-{settings.student}-{settings.layers}"
-
-    def sources(self, options):
-        """What `--data` and its like mean, as settings that were typed.
-
-        They stand above a `--config` file, and below the settings' own flags.
-        """
-        typed = {}
-        if options.data is not None:
-            for setting, names in self.files.items():
-                typed[setting] = str(find_file(options.data, names))
-            for setting, names in self.optional_files.items():
-                path = find_file(options.data, names, required=False)
-                if path is not None:
-                    typed[setting] = str(path)
-        elif self.tfds:
-            options.default_settings.update(self.tfds)
-        if options.data is not None or not self.tfds:
-            options.default_settings.update(self.columns)
-        options.default_settings["arms"] = MODES["both"]
-        if options.mode not in (None, "prepare"):
-            typed["arms"] = MODES[options.mode]
-        if getattr(options, "with_unlabelled", False):
-            typed["unlabelled"] = self.tfds_unlabelled
-            if options.data is not None:
-                typed["unlabelled"] = str(
-                    find_file(options.data, self.unlabelled)
-                )
-        return {**typed, **typed_settings(options)}
-
-    def score_also(self, options, folder):
-        """Prints the student's scores on further test sets."""
-        from keras_kd.deployment import TrainedStudent
-        from keras_kd.preparation import read_part
-        from keras_kd.run_folder import RunFolder
-
-        run = RunFolder.open(folder)
-        if "distilled" not in run.configuration.arms:
+        fresh = self.fresh_teacher is not None and settings.teacher is None
+        if fresh:
+            options.default_settings["teacher_learning_rate"] = (
+                FRESH_LEARNING_RATE
+            )
+            vars(options).setdefault("fine_tune_teacher", True)
+        if options.print_config:
+            run_distill(options)
             return
-        student = TrainedStudent(run)
-        metric = student.task.primary_metric
-        for name, (file, split) in self.also_test.items():
-            settings = dataclasses.replace(
-                run.configuration,
-                test=str(find_file(options.data, file))
-                if options.data
-                else run.configuration.test,
-                test_split=split,
-            )
-            scores = student.score(
-                read_part(settings, "test"), folder / f"{name}_rows"
-            )
-            print(
-                f"Distilled student, {name}: {metric} {scores[metric]:.4f} on "
-                f"{scores['rows']} rows"
-            )
-
-
-def prepare_alone(settings, folder):
-    """Reads and tokenises the data of a run, and trains nothing."""
-    load_keras()
-    from keras_kd.compare import Comparison
-    from keras_kd.run_folder import RunFolder
-
-    comparison = Comparison(settings, RunFolder.start(folder, settings))
-    comparison.prepare()
-    for name, value in comparison.rows.counts.items():
-        print(f"{name.replace('_', ' ')}: {value}")
-    for warning in comparison.rows.warnings:
-        print(f"Warning: {warning}")
-
-
-def make_teacher(settings, tokens, folder):
-    """Saves an untrained teacher for the labels of the training rows.
-
-    Returns:
-        The teacher's folder.
-    """
-    load_keras()
-    from keras_kd.preparation import find_task
-    from keras_kd.preparation import read_part
-    from keras_kd.teachers.fresh import fresh_teacher
-    from keras_kd.teachers.teacher import is_saved_teacher
-
-    task = find_task(settings, None)
-    path = Path(folder) / f"fresh-{tokens}-{task.num_outputs}"
-    if not is_saved_teacher(path):
-        texts = (
-            text
-            for example in read_part(settings, "train")
-            for text in example.fields
+        if settings.train is None:
+            raise ConfigurationError("--data or --train is needed.")
+        folder = Path(
+            options.run
+            or f"saved_models/{self.name}-{settings.student}-{settings.layers}"
         )
-        fresh_teacher(
-            texts,
-            task.num_outputs,
-            tokens,
-            settings.vocabulary_size,
-            max_length=settings.max_length,
-            labels=task.labels,
-        ).save(path)
-    return str(path)
+        options.run = str(folder)
+        beside = folder.with_name(f"{folder.name}-data")
+        further = self.further_tests(options, settings)
+        load_keras()
+        if self.choose_rows is not None:
+            chosen = self.choose_rows(options, settings)
+            vars(options).update(write_parts(chosen, settings, beside))
+        if fresh:
+            options.teacher = make_teacher(
+                resolve_settings(options), self.fresh_teacher, beside
+            )
+        settings = resolve_settings(options)
+        if options.mode == "prepare":
+            prepare_alone(settings, folder)
+            return
+        run_distill(options)
+        if "distilled" in settings.arms:
+            score_further(folder, further)
+
+    def read_short_flags(self, options):
+        """What `--data` and its like are short for, and what was typed."""
+        typed = typed_settings(options)
+        short = {}
+        with_unlabelled = getattr(options, "with_unlabelled", False)
+        if options.data is not None:
+            options.default_settings.update(self.columns)
+            for part, names in {**self.files, **self.optional_files}.items():
+                needed = part in self.files
+                if part in typed or (
+                    needed and part == "unlabelled" and not with_unlabelled
+                ):
+                    continue
+                file = find_file(options.data, names, needed)
+                if file is not None:
+                    short[part] = str(file)
+        elif self.tfds and resolve_settings(options).train is None:
+            tfds = dict(self.tfds)
+            unlabelled = tfds.pop("unlabelled", None)
+            if with_unlabelled:
+                short["unlabelled"] = unlabelled
+            options.default_settings.update(tfds)
+        else:
+            options.default_settings.update(self.columns)
+        if MODES.get(options.mode) is not None:
+            short["arms"] = MODES[options.mode]
+        return {**short, **typed}
+
+    def further_tests(self, options, settings):
+        """Settings that read each further test set, by its name."""
+        further = {}
+        for name, (file, split) in self.also_test.items():
+            if options.data is not None:
+                path = find_file(options.data, file, required=False)
+                if path is not None:
+                    further[name] = {"test": str(path)}
+            elif settings.test == self.tfds.get("test"):
+                further[name] = {"test_split": split}
+        return further
 
 
 def find_file(folder, names, required=True):
@@ -247,7 +204,8 @@ def find_file(folder, names, required=True):
                 return path
     if not required:
         return None
+    wanted = [each for name in names for each in (name, f"{name}.gz")]
     raise DataError(
-        f"'{folder}' has neither {' nor '.join(names)} nor {names[0]}.gz. Give "
-        "the folder of the data set with --data."
+        f"'{folder}' has neither {' nor '.join(wanted)}. Give the folder of "
+        "the data set with --data."
     )

@@ -5,69 +5,70 @@
 `--data` is a folder with GLUE's `train.tsv` and `dev.tsv` (columns `sentence`
 and `label`). Without it the TFDS data set `glue/sst2` is read. GLUE's dev set
 is the test set here, and nothing is chosen on it. The validation set is carved
-from train: most rows there are phrases of other rows, so whole sentences are
-taken, and every row that is part of one of them leaves the training set.
+from train: most rows there are phrases of other rows, so `--validation-rows`
+whole sentences are taken, and every row that is part of one of them leaves the
+training set.
 """
 
 import hashlib
 import sys
-from pathlib import Path
 
-from keras_kd.atomic_files import write_aside
+from keras_kd.data.errors import DataError
 from recipes.recipe import Recipe
 
-VALIDATION_SENTENCES = 1000
 
+def choose_rows(options, settings):
+    """The training rows and the validation sentences."""
+    from keras_kd.preparation import read_part
 
-def prepare(options, settings, folder):
-    """Writes `train.tsv` and `validation.tsv`; returns where they are."""
+    if settings.test is None:
+        raise DataError(
+            "The rows of --train are phrases of one another: a part of them "
+            "is no test. Give one with --test."
+        )
     if settings.validation is not None:
         return {}
-    files = {
-        part: Path(folder) / f"{part}.tsv" for part in ("train", "validation")
-    }
-    if not all(file.exists() for file in files.values()):
-        from keras_kd.preparation import read_part
-
-        rows = [
-            (tuple(example.fields[0].split()), example.label)
-            for example in read_part(settings, "train")
-        ]
-        parts = split_by_sentence(rows, VALIDATION_SENTENCES)
-        for file, part in zip(files.values(), parts):
-            with write_aside(file) as temporary:
-                lines = [f"{' '.join(words)}\t{label}" for words, label in part]
-                text = "\n".join(["sentence\tlabel", *lines, ""])
-                temporary.write_text(text, "utf-8")
-        print(
-            f"{len(parts[1])} sentences are kept for validation; "
-            f"{len(rows) - len(parts[0]) - len(parts[1])} of {len(rows)} rows "
-            "are parts of them, and are left out."
+    examples = list(read_part(settings, "train"))
+    training, validation = split_by_sentence(examples, settings.validation_rows)
+    if not training:
+        raise DataError(
+            f"All {len(examples)} rows of --train are part of the "
+            f"{settings.validation_rows} validation sentences. Give a smaller "
+            "--validation-rows."
         )
-    return {part: str(file) for part, file in files.items()}
+    left_out = len(examples) - len(training) - len(validation)
+    print(
+        f"{len(validation)} sentences of {settings.train} are kept for "
+        f"validation; {left_out} of its {len(examples)} rows are parts of "
+        "them, and are left out."
+    )
+    return {"train": training, "validation": validation}
 
 
-def split_by_sentence(rows, count):
+def split_by_sentence(examples, count):
     """Splits rows so that no phrase of a validation sentence is trained on.
 
     Args:
-        rows: List of `(tuple of words, label)`.
-        count: Number of validation sentences.
+        examples: List of `Example`.
+        count: Number of validation sentences. One that stands there twice
+            counts once.
 
     Returns:
-        `(training rows, validation rows)`. A sentence is a row that is part of
-        no other one.
+        `(training examples, validation examples)`. A sentence is a row that is
+        part of no other one.
     """
-    labels = dict(rows)
+    words_of = [tuple(example.fields[0].split()) for example in examples]
     sentences, seen = [], set()
-    for words in sorted(labels, key=len, reverse=True):
-        if words not in seen:
+    for words in sorted(set(words_of), key=len, reverse=True):
+        if words and words not in seen:
             sentences.append(words)
             seen |= phrases(words)
-    chosen = sorted(sentences, key=_place)[:count]
+    chosen = set(sorted(sentences, key=_place)[:count])
     held_out = set().union(*map(phrases, chosen))
-    training = [row for row in rows if row[0] not in held_out]
-    return training, [(words, labels[words]) for words in chosen]
+    rows = list(zip(words_of, examples))
+    training = [example for words, example in rows if words not in held_out]
+    validation = [example for words, example in rows if words in chosen]
+    return training, validation
 
 
 def phrases(words):
@@ -85,6 +86,7 @@ def _place(words):
 
 
 RECIPE = Recipe(
+    "sst2",
     __doc__,
     files={"train": "train.tsv", "test": "dev.tsv"},
     columns={"text": "sentence"},
@@ -94,8 +96,9 @@ RECIPE = Recipe(
         "test_split": "validation",
         "text": "sentence",
     },
-    prepare=prepare,
+    choose_rows=choose_rows,
     defaults={
+        "validation_rows": 1000,
         "max_length": 64,
         "teacher_epochs": 2.0,
         "steps": 6000,

@@ -1,7 +1,7 @@
 """TNEWS: headlines of Chinese news in 15 classes (Xu et al. 2020, CLUE).
 
     python -m recipes.tnews --teacher google-bert/bert-base-chinese \\
-        --tokens character --data "$DATA/tnews"
+        --data "$DATA/tnews"
 
 `--data` is a folder with `train.tsv` and `dev.tsv` (columns `label` and
 `text`); dev is the test set, and a part of train is kept for validation.
@@ -12,11 +12,8 @@ read from the comparison.
 """
 
 import sys
-from pathlib import Path
 
-from keras_kd.atomic_files import write_aside
 from keras_kd.data.errors import DataError
-from keras_kd.data.sources import read_examples
 from recipes.recipe import Recipe
 
 PREFIX = "news_"
@@ -30,50 +27,47 @@ def add_flags(parser):
     )
 
 
-def prepare(options, settings, folder):
-    """Writes the files of the chosen classes; returns where they are."""
+def choose_rows(options, settings):
+    """The rows of the chosen classes."""
     if options.classes is None:
         return {}
-    chosen = [
-        PREFIX + name.strip().removeprefix(PREFIX)
-        for name in options.classes.split(",")
-    ]
-    changed = {"labels": chosen}
-    for part in ("train", "test"):
-        file = Path(folder) / f"{part}-{'-'.join(chosen)}.tsv"
-        changed[part] = str(file)
-        if not file.exists():
-            keep_classes(getattr(settings, part), file, chosen)
-    return changed
+    names = options.classes.split(",")
+    chosen = {PREFIX + name.strip().removeprefix(PREFIX) for name in names}
+    return {
+        part: rows_of_classes(settings, part, chosen)
+        for part in ("train", "validation", "test")
+        if getattr(settings, part) is not None
+    }
 
 
-def keep_classes(source, file, chosen):
-    """Writes the rows of the chosen classes.
+def rows_of_classes(settings, part, chosen):
+    """Yields the examples of the chosen classes.
 
     Raises:
         DataError: A class has no row.
     """
+    from keras_kd.preparation import read_part
+
     found = set()
-    with write_aside(file) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="") as lines:
-            lines.write("label\ttext\n")
-            for example in read_examples(source):
-                if example.label in chosen:
-                    found.add(example.label)
-                    lines.write(f"{example.label}\t{example.fields[0]}\n")
-        if set(chosen) - found:
-            raise DataError(
-                f"{source} has no row of the classes "
-                f"{sorted(set(chosen) - found)}. Check --classes."
-            )
+    for example in read_part(settings, part):
+        found.add(example.label)
+        if example.label in chosen:
+            yield example
+    if chosen - found:
+        raise DataError(
+            f"{getattr(settings, part)} has no row of the classes "
+            f"{sorted(chosen - found)}. It has: {sorted(found - {None})}. "
+            "Check --classes."
+        )
 
 
 RECIPE = Recipe(
+    "tnews",
     __doc__,
     files={"train": "train.tsv", "test": "dev.tsv"},
     fresh_teacher="character",
     add_flags=add_flags,
-    prepare=prepare,
+    choose_rows=choose_rows,
     defaults={
         "tokens": "character",
         "vocabulary_size": 6000,

@@ -13,6 +13,7 @@ import sys
 from recipes.recipe import Recipe
 
 RECIPE = Recipe(
+    "yelp5",
     __doc__,
     files={"train": ("train.csv", "dev.csv"), "test": "test.csv"},
     columns={"label": "stars"},

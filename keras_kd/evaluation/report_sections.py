@@ -238,15 +238,16 @@ def run_time_section(result: dict) -> list[str]:
         "model": [one["model"] for one in times],
         "runtime": [one["runtime"] for one in times],
         "threads": [str(one["threads"]) for one in times],
+        "tokens a row": [f"{one['tokens']:.0f}" for one in times],
         "p50 (ms)": [f"{one['p50']:.2f}" for one in times],
         "p90 (ms)": [f"{one['p90']:.2f}" for one in times],
         "times as fast": [f"{one['ratio']:.1f}" for one in times],
     }
     text = (
         f"One text at a time on this machine's CPU, {times[0]['rows']} test "
-        f"rows of {times[0]['tokens']:.0f} tokens on average, from token ids "
-        "to logits; p50 is the median over the rows, p90 the slowest tenth. A "
-        "`.tflite` of fixed length computes all of it for every row."
+        "rows, from token ids to logits; p50 is the median over the rows, p90 "
+        "the slowest tenth. A `.tflite` of fixed length computes all of it for "
+        "every row."
     )
     lines = tables.markdown_table(columns)
     return ["## Run times", "", text, "", *lines]

@@ -41,6 +41,7 @@ class MultiLabelClassification(Task):
     """
 
     name = "multi_label"
+    activation = "sigmoid"
     metrics_of_choice = ("micro_f1", "macro_f1", "subset_accuracy")
 
     def __init__(self, labels, metric=None, separator=","):

@@ -20,6 +20,7 @@ class Task:
     | `labels`, `num_outputs` | names and number of the logits |
     | `metrics_of_choice` | metrics that may be primary; the first is default |
     | `encode_label(label, where)` | a label as a number or a list |
+    | `activation` | what makes probabilities of logits; `None` if nothing |
     | `no_label` | what stands where a row has no label |
     | `hard_label_loss()`, `metrics()` | for `Distiller.compile` |
     | `teacher_loss(name, temperature, weight)` | the distillation loss |
@@ -45,6 +46,7 @@ class Task:
     labels = None
     metrics_of_choice = ()
     loss_of_scores = "nll"
+    activation = None
     agreement_title = "agrees with teacher"
 
     def __init__(self, metric=None):

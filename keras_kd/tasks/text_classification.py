@@ -34,6 +34,7 @@ class TextClassification(Task):
 
     name = "classification"
     metrics_of_choice = ("accuracy", "macro_f1", "weighted_f1", "mcc")
+    activation = "softmax"
     no_label = 0
 
     def __init__(self, labels, metric=None):
