@@ -23,11 +23,12 @@ from keras_kd.cli import main
 from keras_kd.data import rows as rows_module
 from keras_kd.distiller import Distiller
 from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.run_folder import REFUSAL_FILE
 from tests import tiny
 
 PROJECT = Path(__file__).resolve().parents[1]
-# What a run that was refused may leave: its settings, and whole caches.
-HARMLESS = {"config.json", "inputs.json", "cache"}
+# What a run that was refused may leave: its settings, why, and whole caches.
+HARMLESS = {"config.json", "inputs.json", "cache", REFUSAL_FILE}
 GOOD = "the film was great,good\nit was grim,bad\n"
 
 
@@ -306,7 +307,7 @@ class TestTeachers:
     def test_below_its_floor(self, refused, tmp_path):
         folder = tiny.write_teacher(tmp_path / "weak", scale=0.0)
         refused(
-            "The teacher scores 0.5",
+            "The teacher's accuracy is 0.500",
             "the floor is 0.500",
             "Fine-tune the teacher",
             teacher=folder,
@@ -319,7 +320,7 @@ class TestTeachers:
         refused(
             "in the order ['good', 'bad']",
             "read as ['bad', 'good']",
-            "`labels`",
+            "--labels",
             teacher=folder,
         )
 
@@ -402,9 +403,8 @@ def tiny_classifier(outputs=2, activation=None):
     ],
 )
 def test_numbers_out_of_range(refused, settings, name, value, allowed):
-    refused(
-        f"`{name}` must be {allowed}", f"Received: {value}", **{name: value}
-    )
+    flag = "--" + name.replace("_", "-")
+    refused(f"{flag} must be {allowed}", f"Received: {value}", **{name: value})
     assert not settings["run"].exists()
 
 

@@ -18,12 +18,12 @@ class Terminal(io.StringIO):
 def train(say):
     """Two intervals of two steps, as `fit` would do it."""
     progress = TrainingProgress("alone, seed 0", 4, say)
-    optimizer = types.SimpleNamespace(iterations=0)
-    progress.set_model(types.SimpleNamespace(optimizer=optimizer))
+    model = types.SimpleNamespace(steps_made=0)
+    progress.set_model(model)
     progress.on_train_begin()
     for interval in range(2):
         for step in range(2):
-            optimizer.iterations += 1
+            model.steps_made += 1
             progress.on_train_batch_end(step)
         logs = {"loss": 0.5, "soft_targets_loss": 2.0, "validation": 0.75}
         progress.on_epoch_end(interval, logs)
