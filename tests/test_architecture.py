@@ -67,6 +67,7 @@ IMPORTED_WHERE_USED = {
     "safetensors",
     "scipy",
     "sklearn",
+    "spacy",
     "tensorflow_datasets",
     "tensorflow_text",
     "tokenizers",
