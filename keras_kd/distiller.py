@@ -344,7 +344,8 @@ class Distiller(keras.Model):
         return self.total_loss(values) + self.penalty()
 
     def _step(self):
-        return 0 if self.optimizer is None else self.optimizer.iterations
+        optimizer = getattr(self, "optimizer", None)  # None before `compile`.
+        return 0 if optimizer is None else optimizer.iterations
 
     # === Logs ===
 
