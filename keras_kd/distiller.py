@@ -9,7 +9,6 @@ from keras_kd import batch
 from keras_kd.losses.distillation_loss import wide_dtype
 from keras_kd.losses.hard_labels import label_weights
 from keras_kd.losses.hard_labels import labels_of
-from keras_kd.losses.hard_labels import predictions_of
 from keras_kd.losses.objective import Objective
 from keras_kd.model_checks import check_accumulation
 from keras_kd.model_checks import check_gives_logits
@@ -17,6 +16,7 @@ from keras_kd.model_checks import check_reads_logits
 from keras_kd.model_checks import check_same_outputs
 from keras_kd.model_checks import check_schedules
 from keras_kd.model_checks import computes_in_float16
+from keras_kd.models.layer_outputs import observe
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -31,8 +31,12 @@ class Distiller(keras.Model):
     alone and distils it, so that the three can be compared.
 
     The teacher is never trained, tracked, saved or changed: a checkpoint of
-    the Distiller holds student and optimizer. `distiller.student` is a plain
-    Keras model, and is what one saves and exports.
+    the Distiller holds student, optimizer and what losses train themselves,
+    such as projections. `distiller.student` is a plain Keras model, and is
+    what one saves and exports.
+
+    Losses may read any layer of either model, by the names of
+    `keras_kd.models.layer_outputs`; each model still runs once a step.
 
     Args:
         student: Functional `keras.Model` that gives raw logits.
@@ -81,13 +85,21 @@ class Distiller(keras.Model):
             check_gives_logits(teacher, "teacher")
             check_same_outputs(student, teacher)
         self.student = student
-        # A closure, because Keras tracks every model that is an attribute.
-        self._get_teacher = lambda: teacher
         self.objective = Objective(
             list(losses),
             hard_label_weight,
             wide_dtype(keras.tree.flatten(student.output)[0]),
         )
+        # Closures, because Keras tracks every model that is an attribute.
+        observed = observe(student, self.objective.student_outputs())
+        self._get_observed_student = lambda: observed
+        self._observes = True
+        self._set_teacher(teacher)
+        self._loss_layers = [
+            layer
+            for loss in losses
+            for layer in loss.build(*self._symbolic_outputs())
+        ]
         self._loss_metrics = {
             name: keras.metrics.Mean(name=f"{name}_loss")
             for name in self.objective.names
@@ -109,7 +121,23 @@ class Distiller(keras.Model):
     @teacher.setter
     def teacher(self, teacher):
         check_same_outputs(self.student, teacher)
+        self._set_teacher(teacher)
+
+    def _set_teacher(self, teacher):
+        observed = teacher
+        if teacher is not None:
+            observed = observe(teacher, self.objective.teacher_outputs())
         self._get_teacher = lambda: teacher
+        self._get_observed_teacher = lambda: observed
+
+    def _symbolic_outputs(self):
+        return [
+            {} if model is None else batch.named_outputs(model.output)
+            for model in (
+                self._get_observed_student(),
+                self._get_observed_teacher(),
+            )
+        ]
 
     @property
     def losses_by_name(self):
@@ -218,9 +246,24 @@ class Distiller(keras.Model):
         return strategy.scope() if strategy else contextlib.nullcontext()
 
     def call(self, inputs, training=None):
-        return self.student(
-            batch.select_inputs(self.student, inputs), training=training
-        )
+        """The student's outputs, with those of the layers that losses read."""
+        model = self._get_observed_student() if self._observes else self.student
+        return model(batch.select_inputs(model, inputs), training=training)
+
+    def predictions(self, outputs):
+        """The logits; the student's own outputs, where none has that name."""
+        outputs = batch.named_outputs(outputs)
+        if batch.LOGITS in outputs:
+            return outputs[batch.LOGITS]
+        return {name: outputs[name] for name in self.student.output}
+
+    def predict(self, *args, **kwargs):
+        """As in Keras: the student's own outputs."""
+        self._observes = False
+        try:
+            return super().predict(*args, **kwargs)
+        finally:
+            self._observes = True
 
     def fit(self, x=None, *args, **kwargs):
         """As in Keras; but only arrays are shuffled by default.
@@ -243,9 +286,8 @@ class Distiller(keras.Model):
         if self.teacher is None:
             return {}
         inputs = targets.get(batch.TEACHER_INPUTS, x)
-        outputs = self.teacher(
-            batch.select_inputs(self.teacher, inputs), training=False
-        )
+        teacher = self._get_observed_teacher()
+        outputs = teacher(batch.select_inputs(teacher, inputs), training=False)
         return keras.tree.map_structure(
             ops.stop_gradient, batch.named_outputs(outputs)
         )
@@ -272,7 +314,8 @@ class Distiller(keras.Model):
         return self.objective.sums(
             x,
             targets,
-            y_pred,
+            batch.named_outputs(y_pred),
+            self.predictions(y_pred),
             sample_weight,
             self._step(),
             training or batch.TEACHER in targets,
@@ -323,7 +366,7 @@ class Distiller(keras.Model):
         if batch.LABELS in targets and self._compile_metrics is not None:
             self._compile_metrics.update_state(
                 labels_of(targets),
-                predictions_of(y_pred),
+                self.predictions(y_pred),
                 label_weights(targets, sample_weight),
             )
         skipped = [

@@ -83,13 +83,13 @@ def _differentiate(distiller, x, targets, sample_weight, denominators, share):
 
     Returns:
         Gradients (scaled as the optimizer wants it), the numerators of the
-        losses, the penalty, and the student's outputs.
+        losses, the penalty, and the student's predictions.
     """
     targets = distiller.with_teacher(x, targets)
     weights = distiller.trainable_weights
     with tf.GradientTape() as tape:
-        y_pred = distiller(x, training=True)
-        sums = distiller.loss_sums(x, targets, y_pred, sample_weight)
+        outputs = distiller(x, training=True)
+        sums = distiller.loss_sums(x, targets, outputs, sample_weight)
         numerators = {name: numerator for name, (numerator, _) in sums.items()}
         # A replica may be without rows, and the mean of nothing is NaN.
         penalty = tf.math.multiply_no_nan(distiller.penalty(), share)
@@ -103,7 +103,7 @@ def _differentiate(distiller, x, targets, sample_weight, denominators, share):
         gradient if gradient is None else tf.convert_to_tensor(gradient)
         for gradient in gradients
     ]
-    return gradients, numerators, penalty, y_pred
+    return gradients, numerators, penalty, distiller.predictions(outputs)
 
 
 def _accumulate(distiller, x, targets, sample_weight, denominators, share):
@@ -176,7 +176,7 @@ def _accumulate(distiller, x, targets, sample_weight, denominators, share):
             zero,
             tf.nest.map_structure(
                 lambda output: tf.TensorArray(output.dtype, pieces),
-                distiller.student.output,
+                distiller.predictions(distiller.student.output),
             ),
         ),
         # Side by side they would need the memory of the whole batch.
@@ -191,7 +191,7 @@ def _accumulate(distiller, x, targets, sample_weight, denominators, share):
             array.concat()[:rows], output.shape
         ),
         outputs,
-        distiller.student.output,
+        distiller.predictions(distiller.student.output),
     )
     return gradients, numerators, penalty, y_pred
 

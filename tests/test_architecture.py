@@ -25,6 +25,7 @@ LEVELS = {
     "keras_kd.batch": 0,
     "keras_kd.configuration": 0,
     "keras_kd.distribution": 0,
+    "keras_kd.layer_mapping": 0,
     "keras_kd.memory": 0,
     "keras_kd.progress": 0,
     "keras_kd.schedules": 0,

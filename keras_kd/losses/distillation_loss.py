@@ -5,6 +5,7 @@ import re
 import keras
 from keras import ops
 
+from keras_kd.losses.loss_context import LossContext
 from keras_kd.schedules import lowest_value
 from keras_kd.schedules import value_at
 
@@ -13,7 +14,9 @@ class DistillationLoss:
     """A weighted loss between a student's and a teacher's named outputs.
 
     A subclass is a small shell around a pure per-example function. It says
-    which outputs it reads (`outputs`), and gives one value an example; masks,
+    which outputs it reads (`outputs`, or `student_outputs` and
+    `teacher_outputs` where they differ, by the names of
+    `keras_kd.models.layer_outputs`), and gives one value an example; masks,
     sample weights, the weighted mean and the schedules are handled here and in
     the `Distiller`, once for all losses.
 
@@ -34,42 +37,65 @@ class DistillationLoss:
             name or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         )
 
-    def per_example(self, student, teacher, mask, step):
+    @property
+    def student_outputs(self):
+        """Names of the student's outputs that the loss reads."""
+        return self.outputs
+
+    @property
+    def teacher_outputs(self):
+        """Names of the teacher's outputs that the loss reads."""
+        return self.outputs
+
+    def build(self, student_outputs, teacher_outputs):
+        """Makes what the loss itself trains, once the shapes are known.
+
+        Args:
+            student_outputs: The student's outputs by name, as `KerasTensor`s.
+            teacher_outputs: The teacher's; empty where they come from the
+                cache.
+
+        Returns:
+            List of Keras layers, which are trained and kept in checkpoints.
+        """
+        return []
+
+    def per_example(self, student, teacher, context):
         """The loss of each example.
 
         Args:
             student: Dictionary of the student's outputs, float32 (or float64,
                 where the student computes in it).
             teacher: Dictionary of the teacher's outputs, of the same type.
-            mask: `[batch, length]`, 1 on real tokens; `None` where the inputs
-                have no padding.
-            step: The optimizer's step, for schedules.
+            context: `LossContext`.
 
         Returns:
             `[batch]` tensor.
         """
         raise TypeError(f"{type(self).__name__} must define `per_example`.")
 
-    def __call__(self, student, teacher, mask=None, step=0):
-        for role, outputs in (("student", student), ("teacher", teacher)):
-            missing = [name for name in self.outputs if name not in outputs]
-            if missing:
-                raise ValueError(
-                    f"Loss '{self.name}' reads {list(self.outputs)} of the "
-                    f"{role}. Received: {sorted(outputs)}. Missing: {missing}. "
-                    "Let the model (or the cache of teacher targets) give "
-                    "them, or take the loss out."
-                )
+    def __call__(self, student, teacher, **context):
+        """The loss of each example; takes what `LossContext` has."""
+        student = self._outputs_of("student", student, self.student_outputs)
+        teacher = self._outputs_of("teacher", teacher, self.teacher_outputs)
+        wide = {wide_dtype(value) for value in student.values()}
+        dtype = "float64" if "float64" in wide else "float32"
         student, teacher = (
-            {name: ops.convert_to_tensor(o[name]) for name in self.outputs}
-            for o in (student, teacher)
+            {name: ops.cast(value, dtype) for name, value in outputs.items()}
+            for outputs in (student, teacher)
         )
-        dtypes = {name: wide_dtype(student[name]) for name in self.outputs}
-        student, teacher = (
-            {name: ops.cast(o[name], dtypes[name]) for name in self.outputs}
-            for o in (student, teacher)
-        )
-        return self.per_example(student, teacher, mask, step)
+        return self.per_example(student, teacher, LossContext(**context))
+
+    def _outputs_of(self, role, outputs, names):
+        missing = [name for name in names if name not in outputs]
+        if missing:
+            raise ValueError(
+                f"Loss '{self.name}' reads {list(names)} of the {role}. "
+                f"Received: {sorted(outputs)}. Missing: {missing}. Let the "
+                "model (or the cache of teacher targets) give them, or take "
+                "the loss out."
+            )
+        return {name: ops.convert_to_tensor(outputs[name]) for name in names}
 
     def weight_at(self, step):
         """The weight of the loss at a step."""

@@ -34,11 +34,6 @@ def label_weights(targets, sample_weight):
     return weights[0] if len(weights) == 1 else weights[0] * weights[1]
 
 
-def predictions_of(outputs):
-    """The logits; all outputs, where none has that name."""
-    return batch.named_outputs(outputs).get(batch.LOGITS, outputs)
-
-
 def per_example(loss, labels, predictions):
     """A Keras loss before its reduction: one value an example."""
     call = loss.call if isinstance(loss, keras.losses.Loss) else loss

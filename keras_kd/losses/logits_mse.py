@@ -69,8 +69,12 @@ class LogitsMSE(DistillationLoss):
     def __init__(self, weight=1.0, name="logits_mse"):
         super().__init__(weight=weight, name=name)
 
-    def per_example(self, student, teacher, mask, step):
+    def per_example(self, student, teacher, context):
         student, teacher = student[LOGITS], teacher[LOGITS]
         check_same_last_axis(self.name, student, teacher)
         values = squared_distance(student, teacher)
-        return masked_mean(values, mask) if len(values.shape) == 2 else values
+        return (
+            masked_mean(values, context.mask)
+            if len(values.shape) == 2
+            else values
+        )

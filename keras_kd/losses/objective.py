@@ -8,7 +8,6 @@ from keras_kd.losses.distillation_loss import weighted_sums
 from keras_kd.losses.hard_labels import label_weights
 from keras_kd.losses.hard_labels import labels_of
 from keras_kd.losses.hard_labels import per_example
-from keras_kd.losses.hard_labels import predictions_of
 from keras_kd.schedules import value_at
 
 HARD_LABELS = "hard_labels"
@@ -83,18 +82,39 @@ class Objective:
             weights.update(dict.fromkeys(self.losses_by_name, sample_weight))
         return weights
 
-    def sums(self, x, targets, outputs, sample_weight, step, with_teacher):
+    def student_outputs(self):
+        """Names of the student's outputs that the losses read."""
+        losses = self.losses_by_name.values()
+        return [name for loss in losses for name in loss.student_outputs]
+
+    def teacher_outputs(self):
+        """Names of the teacher's outputs that the losses read."""
+        losses = self.losses_by_name.values()
+        return [name for loss in losses for name in loss.teacher_outputs]
+
+    def sums(
+        self,
+        x,
+        targets,
+        outputs,
+        predictions,
+        sample_weight,
+        step,
+        with_teacher,
+    ):
         """`{name: (sum(w * v), sum(w))}` over the rows of a batch.
 
         Args:
             x: Inputs of the batch.
             targets: Its targets, with the teacher's outputs.
-            outputs: The student's outputs.
+            outputs: The student's outputs by name, with what layers give.
+            predictions: What the loss on labels reads.
             sample_weight: `[batch]`, or `None`.
             step: Step of the optimizer, for schedules.
             with_teacher: As for `row_weights`.
         """
         mask = x.get(batch.PADDING_MASK) if isinstance(x, dict) else None
+        labels = labels_of(targets) if batch.LABELS in targets else None
         sums = {}
         for name, weights in self.row_weights(
             targets, sample_weight, with_teacher
@@ -103,14 +123,17 @@ class Objective:
                 values = per_example(
                     self.hard_label_loss,
                     labels_of(targets),
-                    predictions_of(outputs),
+                    predictions,
                 )
             else:
                 values = self.losses_by_name[name](
-                    batch.named_outputs(outputs),
+                    outputs,
                     targets.get(batch.TEACHER, {}),
                     mask=mask,
                     step=step,
+                    sample_weight=sample_weight,
+                    labels=labels,
+                    label_weight=targets.get(batch.LABEL_WEIGHT),
                 )
             sums[name] = tuple(
                 ops.cast(part, self.dtype)

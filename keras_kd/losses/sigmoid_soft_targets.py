@@ -92,14 +92,20 @@ class SigmoidSoftTargets(DistillationLoss):
         self.temperature = temperature
         self.scale_by_temperature_squared = scale_by_temperature_squared
 
-    def per_example(self, student, teacher, mask, step):
+    def per_example(self, student, teacher, context):
         student, teacher = student[LOGITS], teacher[LOGITS]
         check_same_last_axis(self.name, student, teacher)
-        temperature = temperature_at(self.temperature, step, student.dtype)
+        temperature = temperature_at(
+            self.temperature, context.step, student.dtype
+        )
         values = bernoulli_divergence(student, teacher, temperature)
         if self.scale_by_temperature_squared:
             values = values * temperature**2
-        return masked_mean(values, mask) if len(values.shape) == 2 else values
+        return (
+            masked_mean(values, context.mask)
+            if len(values.shape) == 2
+            else values
+        )
 
     def get_config(self):
         return {

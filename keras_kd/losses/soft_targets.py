@@ -89,15 +89,17 @@ class SoftTargets(DistillationLoss):
         self.temperature = temperature
         self.scale_by_temperature_squared = scale_by_temperature_squared
 
-    def per_example(self, student, teacher, mask, step):
+    def per_example(self, student, teacher, context):
         student, teacher = student[LOGITS], teacher[LOGITS]
         check_same_last_axis(self.name, student, teacher, least=2)
-        temperature = temperature_at(self.temperature, step, student.dtype)
+        temperature = temperature_at(
+            self.temperature, context.step, student.dtype
+        )
         values = soft_target_divergence(student, teacher, temperature)
         if self.scale_by_temperature_squared:
             values = values * temperature**2
         if len(values.shape) == 2:
-            values = masked_mean(values, mask)
+            values = masked_mean(values, context.mask)
         return values
 
     def get_config(self):

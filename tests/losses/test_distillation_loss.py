@@ -17,8 +17,8 @@ class SquaredHTTPDistance(DistillationLoss):
 
     outputs = ("states",)
 
-    def per_example(self, student, teacher, mask, step):
-        self.received = student, teacher, mask, step
+    def per_example(self, student, teacher, context):
+        self.received = student, teacher, context.mask, context.step
         difference = student["states"] - teacher["states"]
         return ops.sum(difference**2, axis=-1)
 
