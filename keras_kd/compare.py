@@ -13,6 +13,7 @@ from keras_kd import teaching
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
+from keras_kd.augmented_rows import check_augmentation
 from keras_kd.batch import LOGITS
 from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
@@ -87,6 +88,7 @@ class Comparison:
         """Opens the teacher and the rows; nothing is trained yet."""
         # A student that can't be built is to fail here, not in an hour.
         self.build_student(vocabulary_size=8, num_outputs=2)
+        check_augmentation(self.configuration, self.say)
         keras.utils.set_random_seed(self.configuration.seeds[0])
         known = teaching.teacher_labels(
             self.configuration, self.run.teacher_folder
@@ -100,6 +102,7 @@ class Comparison:
             self.task,
             self.teacher.tokenizer,
             self.cache / "rows",
+            self.say,
         )
         self.run.hold_to("data", self.rows.fingerprint)
         self._prepare_tokens()
@@ -322,9 +325,13 @@ class Comparison:
         self.say("Reading and tokenising the data ...")
         self.prepare()
         counts = self.rows.counts
+        augmented = ""
+        if "augmented" in counts:
+            augmented = f"{counts['augmented']} augmented, "
         self.say(
             f"{counts['train']} labelled, {counts['unlabelled']} unlabelled, "
-            f"{counts['validation']} validation and {counts['test']} test rows"
+            f"{augmented}{counts['validation']} validation and "
+            f"{counts['test']} test rows"
         )
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]

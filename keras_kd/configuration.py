@@ -16,6 +16,7 @@ LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 TEACHER_RUNTIMES = ("keras", "litert-int8")
+AUGMENTATIONS = ("none", "tang", "tinybert")
 ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")
 
 
@@ -104,6 +105,29 @@ class Configuration:
     cache: Optional[str] = _setting(
         None, "folder of tokenised rows and teacher targets; runs may share it "
         "(default: the run's own)"
+    )  # fmt: skip
+
+    # === Augmentation ===
+    augment: str = _setting(
+        "none",
+        "make more text of the labelled rows for the teacher to label: none, "
+        "tang (words masked or replaced, n-grams) or tinybert (words that a "
+        "masked language model proposes)",
+        AUGMENTATIONS,
+    )
+    augment_copies: int = _setting(
+        20, "texts that are made of each labelled row"
+    )
+    augment_tagger: Optional[str] = _setting(
+        None, "an installed spaCy model: tang then also replaces words by "
+        "others of the same part of speech"
+    )  # fmt: skip
+    augment_masked_lm: Optional[str] = _setting(
+        None, "masked language model of tinybert: a Hugging Face folder"
+    )
+    augment_word_vectors: Optional[str] = _setting(
+        None, "file of word vectors: tinybert then also replaces words that "
+        "are several tokens of the masked language model"
     )  # fmt: skip
 
     # === Teacher ===
@@ -219,7 +243,7 @@ class Configuration:
             "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
             "teacher_learning_rate", "labelled_rows", "validation_rows",
             "test_rows", "vocabulary_size", "accumulation_steps",
-            "steps_per_execution",
+            "steps_per_execution", "augment_copies",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -228,6 +252,22 @@ class Configuration:
             _refuse("teacher_floor", self.teacher_floor, "from 0 to 1")
         if self.max_length < 8:
             _refuse("max_length", self.max_length, "8 or more")
+        for name, method in (
+            ("augment_tagger", "tang"),
+            ("augment_masked_lm", "tinybert"),
+            ("augment_word_vectors", "tinybert"),
+        ):
+            value = getattr(self, name)
+            if value is not None and self.augment != method:
+                _refuse(name, value, f"left out unless `augment` is {method}")
+        if self.augment == "tinybert" and self.augment_masked_lm is None:
+            _refuse(
+                "augment_masked_lm",
+                None,
+                "the folder of a BERT-like checkpoint with a masked-LM head, "
+                "such as google-bert/bert-base-uncased, where `augment` is "
+                "tinybert",
+            )
         for name in ("steps", "evaluate_every"):
             if getattr(self, name) % self.steps_per_execution:
                 many = f"a multiple of {self.steps_per_execution} steps a call"

@@ -13,6 +13,7 @@ from keras_kd.configuration import setting_type
 # A group of flags reaches from its first setting to that of the next one.
 GROUPS = {
     "data": "train",
+    "augmentation": "augment",
     "teacher": "teacher",
     "student": "student",
     "distillation": "loss",
@@ -32,6 +33,8 @@ METAVARS = {
     "label_separator": "CHARACTER",
     "delimiter": "CHARACTER",
     "cache": "DIR",
+    "augment_masked_lm": "DIR",
+    "augment_word_vectors": "FILE",
     "teacher": "DIR",
     "teacher_epochs": "N",
     "teacher_floor": "SCORE",

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -164,7 +165,9 @@ class Tokenizer:
         """Encodes texts, or pairs of texts, with the special tokens around.
 
         Args:
-            texts: List of strings.
+            texts: List of strings. A tuple of strings is a text with a mask
+                token between any two of them (the unknown token where the
+                vocabulary has no mask).
             max_length: The most ids a row may have, special tokens included.
                 Longer texts lose their end, never the closing special token;
                 of a pair the longer text is cut first.
@@ -212,6 +215,8 @@ class Tokenizer:
     def _encode_plain(self, texts, start=0):
         """Ids without special tokens: one call of the Rust code for all."""
         texts = list(texts)
+        if any(isinstance(text, tuple) for text in texts):
+            return self._encode_masked(texts, start)
         if self._segmenter is not None:
             for number, text in enumerate(texts, start):
                 check_text(text, number)
@@ -225,6 +230,23 @@ class Tokenizer:
                 check_text(text, number)
             raise error
         return [encoding.ids for encoding in encodings]
+
+    def _encode_masked(self, texts, start):
+        """The same, where some texts are tuples with masks between."""
+        mask_id = self.unk_id if self.mask_id is None else self.mask_id
+        mask = [] if mask_id is None else [mask_id]
+        parts = [[t] if isinstance(t, str) else list(t) for t in texts]
+        for pieces in parts:
+            # A mask takes the space before it, as that of RoBERTa does.
+            pieces[:-1] = [piece.rstrip() for piece in pieces[:-1]]
+        encoded = iter(self._encode_plain(itertools.chain(*parts), start))
+        rows = []
+        for pieces in parts:
+            ids = list(next(encoded))
+            for _ in pieces[1:]:
+                ids += mask + list(next(encoded))
+            rows.append(ids)
+        return rows
 
     def _special_ids(self):
         return {
