@@ -43,9 +43,10 @@ def init_from_teacher(teacher, layers, num_outputs=None, dropout=None):
 
     Example:
 
+    >>> from keras_kd import bert_student
     >>> teacher = bert_student(1000, 3, num_layers=6, hidden_dim=16)
     >>> student = init_from_teacher(teacher, layers=[0, 2, 5], num_outputs=2)
-    >>> [layer.name for layer in encoder_layers(student)][-1], student.output.shape
+    >>> encoder_layers(student)[-1].name, student.output.shape
     ('transformer_layer_2', (None, 2))
 
     Source: Sanh et al. 2019, "DistilBERT", section 3, and Sun et al. 2019,

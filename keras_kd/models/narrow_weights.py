@@ -38,7 +38,7 @@ class Basis:
         moment = sum(x.T @ x / len(x) for x in states)
         away = np.eye(width) - np.outer(mean, mean)
         _, vectors = np.linalg.eigh(away @ moment @ away)
-        columns = np.c_[mean, vectors[:, : -dim : -1]]
+        columns = np.c_[mean, vectors[:, :-dim:-1]]
         # States may lie in fewer dimensions, and "the others" be any then.
         columns, _ = np.linalg.qr(columns)
         columns[:, 0] = mean
@@ -60,7 +60,7 @@ class Basis:
         return self.matrix.T @ kernel, bias + left_out @ kernel
 
     def reading(self, dense, states):
-        """`read` for the weights of a dense layer, as `set_weights` has them."""
+        """`read` for a dense layer: its weights, as `set_weights` has them."""
         kernel, *bias = dense.get_weights()
         kernel, added = self.read(kernel, bias[0] if bias else 0.0, states)
         return [kernel, added][: 1 + len(bias)]
@@ -170,31 +170,16 @@ def narrow_product(inputs, first, second, width):
     return first @ second @ right.T, right
 
 
-def narrow_feedforward(own, copy, states, basis):
-    """The weights of both dense layers of a narrower encoder layer.
-
-    Returns:
-        `(weights of the first, weights of the second)`.
-    """
-    inner = own._feedforward_intermediate_dense
-    kernel, bias = basis.reading(inner, states["middle"])
-    output, added = own._feedforward_output_dense.get_weights()
-    output, added = output @ basis.matrix, added @ basis.matrix
-    activity = states["inner"]
-    importance = activity.var(axis=0) * (output**2).sum(axis=1)
-    kept = most(importance, copy.intermediate_dim)
-    rest = np.setdiff1d(np.arange(len(output)), kept)
-    added = added + activity[:, rest].mean(axis=0) @ output[rest]
-    return [kernel[:, kept], bias[kept]], [output[kept], added]
-
-
 def narrow_units(weights, activity, reader, count):
-    """Fewer units of a dense layer, and the layer that reads them.
+    """Fewer units of a dense layer, and what reads them.
+
+    Those are kept whose outputs vary most, as the reader weighs them; the
+    others add their mean to the reader's bias.
 
     Args:
-        weights: Its kernel and bias.
+        weights: The layer's kernel and bias.
         activity: `[tokens, units]`, what it gives.
-        reader: The dense layer that reads it, or `None`.
+        reader: Kernel and bias of the layer that reads it, or `None`.
         count: How many are kept.
 
     Returns:
@@ -202,7 +187,7 @@ def narrow_units(weights, activity, reader, count):
     """
     importance = activity.var(axis=0)
     if reader is not None:
-        kernel, *bias = reader.get_weights()
+        kernel, *bias = reader
         importance = importance * (kernel**2).sum(axis=1)
     kept = most(importance, count)
     weights = [weight[..., kept] for weight in weights]

@@ -14,7 +14,6 @@ from keras_kd.models.initialization import logits_layer
 from keras_kd.models.initialization import walk
 from keras_kd.models.narrow_weights import Basis
 from keras_kd.models.narrow_weights import narrow_attention
-from keras_kd.models.narrow_weights import narrow_feedforward
 from keras_kd.models.narrow_weights import narrow_units
 
 # Of the texts that are made up where none are given.
@@ -24,7 +23,7 @@ SAMPLE_ROWS, SAMPLE_LENGTH = 64, 32
 def narrow_from_teacher(
     teacher,
     layers,
-    hidden_dim,
+    hidden_dim=None,
     num_heads=None,
     intermediate_dim=None,
     num_outputs=None,
@@ -47,7 +46,7 @@ its mean to the bias |
 by so many columns (SVD) |
     | values and output | of each head, that of what it adds (SVD) |
     | heads, where there are fewer | those that add most |
-    | feed-forward neurons, the pooler's units | those whose outputs vary most; \
+    | feed-forward neurons, the pooler's units | those that vary most; \
 the others add their mean to the bias |
     | layer normalisation | scale and offset of each component are fitted to \
 the teacher's |
@@ -64,7 +63,7 @@ the teacher's |
         teacher: As in `init_from_teacher`; its layers normalise after they
             add, as BERT's do.
         layers: As there.
-        hidden_dim: Width of the student, at most the teacher's.
+        hidden_dim: Width of the student, by default and at most the teacher's.
         num_heads: Attention heads, by default as many as the teacher has; a
             head can not be wider than the teacher's.
         intermediate_dim: Width of the feed-forward layers; by default narrower
@@ -84,7 +83,8 @@ the teacher's |
 
     Example:
 
-    >>> teacher = keras_kd.build_student("bert", 1000, 2, layers=3, width=16)
+    >>> from keras_kd import bert_student
+    >>> teacher = bert_student(1000, 2, num_layers=3, hidden_dim=16)
     >>> student = narrow_from_teacher(teacher, [0, 2], hidden_dim=12)
     >>> student.get_layer("transformer_layer_1").output.shape
     (None, None, 12)
@@ -95,6 +95,7 @@ the teacher's |
     check_layers(teacher, layers)
     chosen = [encoder_layers(teacher)[index] for index in layers]
     width = chosen[0]._feedforward_output_dense.units
+    hidden_dim = hidden_dim or width
     if intermediate_dim is None:
         intermediate_dim = chosen[0].intermediate_dim * hidden_dim // width
     num_heads = num_heads or chosen[0].num_heads
@@ -137,7 +138,9 @@ the teacher's |
         elif isinstance(own, keras.layers.Dense):
             weights = basis.reading(own, states[0])
             if copy.units < own.units:
-                after = head if any(own is head for own, _ in pairs) else None
+                after = None
+                if any(one is head for one, _ in pairs):
+                    after = head.get_weights()
                 weights, reader = narrow_units(
                     weights, states[1], after, copy.units
                 )
@@ -157,7 +160,12 @@ def _narrow_encoder(own, copy, states, basis):
             own._self_attention_layer_norm, states["added"], states["middle"]
         )
     )
-    inner, output = narrow_feedforward(own, copy, states, basis)
+    inner, output = narrow_units(
+        basis.reading(own._feedforward_intermediate_dense, states["middle"]),
+        states["inner"],
+        [w @ basis.matrix for w in own._feedforward_output_dense.get_weights()],
+        copy.intermediate_dim,
+    )
     copy._feedforward_intermediate_dense.set_weights(inner)
     copy._feedforward_output_dense.set_weights(output)
     copy._feedforward_layer_norm.set_weights(
