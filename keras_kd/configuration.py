@@ -16,6 +16,14 @@ LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 TEACHER_RUNTIMES = ("keras", "litert-int8")
+# What `keras_kd.layer_distillation` makes of each stands there.
+LAYER_LOSSES = (
+    "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
+    "patient_knowledge", "attention_mse", "attention_probability_mse",
+    "attention_kl", "self_attention_relations", "neuron_selectivity",
+    "flow_matching", "relational_distance", "relational_angle", "contrastive",
+    "layer_transport",
+)  # fmt: skip
 AUGMENTATIONS = ("none", "tang", "tinybert")
 ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")
 
@@ -205,6 +213,23 @@ class Configuration:
     alpha: float = _setting(
         0.9, "weight of the teacher's loss; 1 - alpha is that of the labels"
     )
+    layer_losses: Optional[list[str]] = _setting(
+        None, "losses between layers of student and teacher, which then runs "
+        "live", LAYER_LOSSES
+    )  # fmt: skip
+    layer_map: str = _setting(
+        "uniform", "which layer learns from which: uniform, last, first, skip, "
+        "last_only, or pairs such as 1:2,2:4,3:6 (student:teacher)"
+    )  # fmt: skip
+    layer_weight: float = _setting(1.0, "weight of each loss between layers")
+    layer_steps: int = _setting(
+        0, "steps on the losses between layers alone, before all others; "
+        "0: all losses at once"
+    )  # fmt: skip
+    start_from: Optional[str] = _setting(
+        None, "a student.keras that every student begins as, where the layers "
+        "have the same names and shapes"
+    )  # fmt: skip
     steps: int = _setting(1000, "optimizer steps of every student")
     batch_size: int = _setting(32, "rows a batch")
     learning_rate: float = _setting(1e-3, "peak learning rate")
@@ -246,7 +271,7 @@ class Configuration:
             value = getattr(self, setting.name)
             several = isinstance(value, list)
             for one in value if several else [value]:
-                if choices and one not in choices:
+                if choices and one not in (*choices, setting.default):
                     which = "some" if several else "one"
                     _refuse(setting.name, one, f"{which} of {list(choices)}")
         if not 0 < self.temperature < math.inf:
@@ -285,7 +310,22 @@ class Configuration:
                 "such as google-bert/bert-base-uncased, where `augment` is "
                 "tinybert",
             )
-        for name in ("steps", "evaluate_every"):
+        for name in ("layer_weight", "layer_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                _refuse(name, getattr(self, name), "0 or more and finite")
+        if self.layer_losses is None and self.layer_steps:
+            _refuse(
+                "layer_steps", self.layer_steps, "0 where `layer_losses` is not"
+                " given"
+            )  # fmt: skip
+        if self.layer_losses is not None and self.tokens != "teacher":
+            _refuse(
+                "tokens",
+                self.tokens,
+                "teacher where `layer_losses` is given: layers are compared "
+                "token by token",
+            )
+        for name in ("steps", "evaluate_every", "layer_steps"):
             if getattr(self, name) % self.steps_per_execution:
                 many = f"a multiple of {self.steps_per_execution} steps a call"
                 _refuse(name, getattr(self, name), many)

@@ -42,6 +42,9 @@ METAVARS = {
     "teacher_floor": "SCORE",
     "temperature": "NUMBER",
     "alpha": "WEIGHT",
+    "layer_map": "MAP",
+    "layer_weight": "WEIGHT",
+    "start_from": "FILE",
 }
 METAVARS_OF_TYPES = {int: "N", float: "RATE", str: "NAME"}
 # What a help text says of a default that is not the one here.

@@ -251,8 +251,8 @@ class TestExports:
         assert reports[2]["agreement"] >= 0.97
         stored = json.loads((folder / "metrics.json").read_text())
         assert [export["file"] for export in stored["exports"]] == [
-            "student_float32.tflite",
             "saved_model",
+            "student_float32.tflite",
             "student_float16.tflite",
             "student_dynamic.tflite",
         ]

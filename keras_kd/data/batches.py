@@ -125,7 +125,9 @@ def gather_inputs(
     return inputs
 
 
-def gather_batch(rows, positions, names, targets=None, length=None):
+def gather_batch(
+    rows, positions, names, targets=None, length=None, teacher_names=()
+):
     """A batch `(x, y)` by the contract of `keras_kd.batch`, in NumPy.
 
     Args:
@@ -134,6 +136,8 @@ def gather_batch(rows, positions, names, targets=None, length=None):
         names: The student's inputs.
         targets: Teacher targets (`lookup(keys) -> {name: array}`), if any.
         length: Width; by default that of the longest row.
+        teacher_names: Inputs of a live teacher that reads the same tokens;
+            put into the batch where the student has not all of them.
     """
     labels = rows.column("label", positions)
     if labels.dtype.kind == "f":
@@ -145,4 +149,8 @@ def gather_batch(rows, positions, names, targets=None, length=None):
     }
     if targets is not None:
         y[batch.TEACHER] = targets.lookup(rows.keys(positions))
+    if not set(teacher_names) <= set(names):
+        y[batch.TEACHER_INPUTS] = gather_inputs(
+            rows, positions, teacher_names, length
+        )
     return gather_inputs(rows, positions, names, length), y

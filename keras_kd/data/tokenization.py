@@ -206,14 +206,22 @@ class Tokenizer:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             stop = start + TEXTS_AT_ONCE
             encoded = [
-                self._encode_plain(sequence[start:stop], start)
+                self.encode_plain(sequence[start:stop], start)
                 for sequence in sequences
             ]
             rows += [template.fill(ids, room) for ids in zip(*encoded)]
         return rows
 
-    def _encode_plain(self, texts, start=0):
-        """Ids without special tokens: one call of the Rust code for all."""
+    def encode_plain(self, texts, start=0):
+        """Ids without special tokens, whole: one call of the Rust code for all.
+
+        Args:
+            texts: As in `encode`.
+            start: The first text's number, for errors.
+
+        Returns:
+            List of lists of ids.
+        """
         texts = list(texts)
         if any(isinstance(text, tuple) for text in texts):
             return self._encode_masked(texts, start)
@@ -239,7 +247,7 @@ class Tokenizer:
         for pieces in parts:
             # A mask takes the space before it, as that of RoBERTa does.
             pieces[:-1] = [piece.rstrip() for piece in pieces[:-1]]
-        encoded = iter(self._encode_plain(itertools.chain(*parts), start))
+        encoded = iter(self.encode_plain(itertools.chain(*parts), start))
         rows = []
         for pieces in parts:
             ids = list(next(encoded))
@@ -247,6 +255,12 @@ class Tokenizer:
                 ids += mask + list(next(encoded))
             rows.append(ids)
         return rows
+
+    @property
+    def special_ids(self):
+        """The ids that stand for no text."""
+        around = [*self.template().before, *self.template().after]
+        return sorted({*around, *self._special_ids().values()} - {None})
 
     def _special_ids(self):
         return {

@@ -162,16 +162,6 @@ def check_same_last_axis(loss, student, teacher, least=1):
         )
 
 
-def masked_mean(values, mask):
-    """Mean of `[batch, length]` over the positions where `mask` is 1."""
-    if mask is None:
-        return ops.mean(values, axis=1)
-    mask = ops.cast(mask, values.dtype)
-    return ops.divide_no_nan(
-        ops.sum(values * mask, axis=1), ops.sum(mask, axis=1)
-    )
-
-
 def weighted_mean(values, weights=None):
     """`sum(w * v) / sum(w)` over examples, and 0 where all weights are 0.
 

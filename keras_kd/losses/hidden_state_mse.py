@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_kd.losses.distillation_loss import masked_mean
 from keras_kd.losses.layer_loss import LayerLoss
+from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.masking import without_padding
 
 
 def hidden_state_distance(student_states, teacher_states, mask=None):
@@ -18,7 +19,11 @@ def hidden_state_distance(student_states, teacher_states, mask=None):
     Returns:
         `[batch]` tensor: the mean over valid positions and features.
     """
-    squares = ops.square(student_states - teacher_states)
+    student, teacher = (
+        without_padding(states, mask)
+        for states in (student_states, teacher_states)
+    )
+    squares = ops.square(student - teacher)
     return masked_mean(ops.mean(squares, axis=-1), mask)
 
 
@@ -68,8 +73,6 @@ class HiddenStateMSE(LayerLoss):
     [5.0]
     """
 
-    projects = True
-
     def __init__(
         self,
         layers,
@@ -78,7 +81,13 @@ class HiddenStateMSE(LayerLoss):
         weight=1.0,
         name="hidden_state_mse",
     ):
-        super().__init__(layers, projection, teacher_dim, weight, name)
+        super().__init__(
+            layers,
+            projection=projection,
+            teacher_dim=teacher_dim,
+            weight=weight,
+            name=name,
+        )
 
     def pair(self, student, teacher, context):
         return hidden_state_distance(student, teacher, context.mask)

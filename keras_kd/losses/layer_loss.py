@@ -1,33 +1,21 @@
 """The base class of losses between layers."""
 
-import keras
-from keras import ops
-
 from keras_kd.layer_mapping import check_pairs
-from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.losses.distillation_loss import wide_dtype
-
-PROJECTIONS = ("linear", "relu", "tanh")
+from keras_kd.losses.projected_loss import ProjectedLoss
 
 
-class LayerLoss(DistillationLoss):
+class LayerLoss(ProjectedLoss):
     """A loss between layers of a student and layers of a teacher.
 
     A subclass says what of a layer it reads (`feature`) and gives the loss of
-    one pair of layers; the losses of all pairs are added up. Where
-    `projects`, a student's states that are of another width than the teacher's
-    go through a dense layer, which is trained with the student, kept in
-    checkpoints, and never exported.
+    one pair of layers; the losses of all pairs are added up. Where it
+    `projects`, a student's states of another width than the teacher's go
+    through a dense layer first.
 
     Args:
         layers: List of pairs `(student layer, teacher layer)`, as
             `keras_kd.layer_mapping` makes them; 0 is the embeddings.
-        projection: `"linear"`, `"relu"` or `"tanh"`: the activation of the
-            dense layers.
-        teacher_dim: Width of the teacher's states, for projections; needed
-            only where they come from the cache.
-        weight: Number or schedule that multiplies the loss.
-        name: The name under which the loss is logged.
+        **options: As for `ProjectedLoss`.
 
     Raises:
         ValueError: `layers` is not a list of pairs, or the projection is none
@@ -35,26 +23,10 @@ class LayerLoss(DistillationLoss):
     """
 
     feature = "hidden_states"
-    projects = False
 
-    def __init__(
-        self,
-        layers,
-        projection="linear",
-        teacher_dim=None,
-        weight=1.0,
-        name=None,
-    ):
-        super().__init__(weight=weight, name=name)
-        if projection not in PROJECTIONS:
-            raise ValueError(
-                f"`projection` must be one of {list(PROJECTIONS)}. Received: "
-                f"{projection!r}."
-            )
+    def __init__(self, layers, **options):
+        super().__init__(**options)
         self.layers = check_pairs(layers)
-        self.projection = projection
-        self.teacher_dim = teacher_dim
-        self._projections = {}
 
     @property
     def student_outputs(self):
@@ -64,45 +36,23 @@ class LayerLoss(DistillationLoss):
     def teacher_outputs(self):
         return tuple(f"{self.feature}/{teacher}" for _, teacher in self.layers)
 
-    def build(self, student_outputs, teacher_outputs):
-        if not self.projects or self._projections:
-            return list(self._projections.values())
-        for student, teacher in zip(self.student_outputs, self.teacher_outputs):
-            states = student_outputs[student]
-            if teacher in teacher_outputs:
-                self.teacher_dim = teacher_outputs[teacher].shape[-1]
-            if self.teacher_dim is None:
-                raise ValueError(
-                    f"Loss '{self.name}' has to know how wide the teacher's "
-                    f"'{teacher}' is, to compare it with the student's "
-                    f"{states.shape[-1]}. Received no teacher. Give "
-                    "`teacher_dim`."
-                )
-            if states.shape[-1] != self.teacher_dim:
-                layer = keras.layers.Dense(
-                    self.teacher_dim,
-                    activation=self.projection,
-                    dtype=wide_dtype(states),
-                    name=f"{self.name}_{student.replace('/', '_')}_"
-                    f"{teacher.replace('/', '_')}",
-                )
-                layer.build(states.shape)
-                self._projections[student, teacher] = layer
-        return list(self._projections.values())
-
-    def project(self, states, student, teacher):
-        """A student's states, as wide as the teacher's."""
-        layer = self._projections.get((student, teacher))
-        return states if layer is None else layer(states)
-
-    def per_example(self, student, teacher, context):
-        total = 0.0
-        for names in zip(self.student_outputs, self.teacher_outputs):
+    def compared(self, student, teacher):
+        """`(student's, teacher's)` states of each pair, projected."""
+        for names in self.compared_outputs:
             states, targets = student[names[0]], teacher[names[1]]
             states = self.project(states, *names)
-            check_same_shape(self.name, names, states, targets, self.projects)
-            total = total + self.pair(states, targets, context)
-        return total
+            self.check_pair(names, states, targets)
+            yield states, targets
+
+    def check_pair(self, names, student, teacher):
+        """Refuses layers that can't be compared."""
+        check_same_shape(self.name, names, student, teacher, self.projects)
+
+    def per_example(self, student, teacher, context):
+        return sum(
+            self.pair(states, targets, context)
+            for states, targets in self.compared(student, teacher)
+        )
 
     def pair(self, student, teacher, context):
         """The loss of one pair of layers.
@@ -120,24 +70,20 @@ class LayerLoss(DistillationLoss):
     def get_config(self):
         return {
             **super().get_config(),
-            "layers": self.layers,
-            "projection": self.projection,
-            "teacher_dim": self.teacher_dim,
+            "layers": [list(pair) for pair in self.layers],
         }
 
 
 def check_same_shape(loss, names, student, teacher, projects):
     """Refuses layers that can't be compared entry by entry."""
-    pairs = list(zip(student.shape, teacher.shape))
-    same = len(student.shape) == len(teacher.shape)
-    if same and all(a == b for a, b in pairs if None not in (a, b)):
+    if same_sizes(student.shape, teacher.shape):
         return
     remedy = (
         "Build the Distiller with the teacher, or give `teacher_dim`, so that "
         "the states are projected."
         if projects
-        else "A loss on relations, such as SelfAttentionRelations, compares "
-        "models with other numbers of heads."
+        else "SelfAttentionRelations compares models with other numbers of "
+        "heads."
     )
     raise ValueError(
         f"Loss '{loss}' compares '{names[0]}' of the student with "
@@ -147,15 +93,21 @@ def check_same_shape(loss, names, student, teacher, projects):
     )
 
 
-def masked_square_mean(values, mask):
-    """Mean of `[batch, heads, length, length]` over valid pairs and heads."""
-    values = ops.mean(values, axis=1)
-    if mask is None:
-        return ops.mean(values, axis=(1, 2))
-    mask = ops.cast(mask, values.dtype)
-    # Padding may hold anything; an infinity times 0 would be NaN.
-    both = ops.expand_dims(mask, 1) * ops.expand_dims(mask, 2)
-    values = ops.where(both > 0, values, ops.zeros_like(values))
-    return ops.divide_no_nan(
-        ops.sum(values, axis=(1, 2)), ops.sum(both, axis=(1, 2))
+def check_same_tokens(loss, names, student, teacher):
+    """Refuses layers `[batch, length, ...]` that read other tokens."""
+    same_rank = len(student.shape) == len(teacher.shape)
+    if same_rank and same_sizes(student.shape[:2], teacher.shape[:2]):
+        return
+    raise ValueError(
+        f"Loss '{loss}' compares what '{names[0]}' of the student and "
+        f"'{names[1]}' of the teacher make of the same tokens. Received: "
+        f"{tuple(student.shape)} and {tuple(teacher.shape)}. Give both the "
+        "same token ids, and padding to the same length."
+    )
+
+
+def same_sizes(shape, other):
+    """Whether two shapes may be the same, as far as they are known."""
+    return len(shape) == len(other) and all(
+        a == b for a, b in zip(shape, other) if None not in (a, b)
     )

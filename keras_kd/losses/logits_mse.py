@@ -6,7 +6,7 @@ from keras import ops
 from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.distillation_loss import check_same_last_axis
-from keras_kd.losses.distillation_loss import masked_mean
+from keras_kd.losses.masking import masked_mean
 
 
 def squared_distance(student_logits, teacher_logits):

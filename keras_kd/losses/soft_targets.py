@@ -6,10 +6,12 @@ from keras import ops
 from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.distillation_loss import check_same_last_axis
-from keras_kd.losses.distillation_loss import masked_mean
+from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.target_classes import probability_shift
+from keras_kd.losses.target_classes import target_classes
 from keras_kd.losses.temperature import check_temperature
-from keras_kd.losses.temperature import temperature_at
 from keras_kd.losses.temperature import temperature_config
+from keras_kd.losses.temperature import temperature_of
 
 
 def soft_target_divergence(student_logits, teacher_logits, temperature):
@@ -21,14 +23,21 @@ def soft_target_divergence(student_logits, teacher_logits, temperature):
     Args:
         student_logits: `[..., classes]`.
         teacher_logits: `[..., classes]`.
-        temperature: Divides both logits.
+        temperature: Divides both logits: a number, or `[...]`.
 
     Returns:
         `[...]` tensor: the sum over the classes.
     """
-    student = ops.log_softmax(student_logits / temperature, axis=-1)
-    teacher = ops.log_softmax(teacher_logits / temperature, axis=-1)
+    student = tempered_log_softmax(student_logits, temperature)
+    teacher = tempered_log_softmax(teacher_logits, temperature)
     return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+
+
+def tempered_log_softmax(logits, temperature):
+    """Log-probabilities at a temperature: a number, or one for each row."""
+    if hasattr(temperature, "shape") and len(temperature.shape) > 0:
+        temperature = ops.expand_dims(temperature, -1)
+    return ops.log_softmax(logits / temperature, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -55,10 +64,15 @@ class SoftTargets(DistillationLoss):
     Neural Network", section 2.
 
     Args:
-        temperature: Number or schedule, above 0 at every step.
+        temperature: Number or schedule, above 0 at every step; or
+            `FocalTemperature` or `ConfidenceTemperature`, one for each
+            example.
         weight: Number or schedule that multiplies the loss.
         scale_by_temperature_squared: Whether to multiply by $T^2$. Switch it
             off to reproduce work that leaves it out.
+        probability_shift: Whether the label and the best class of the teacher
+            change places first, as `probability_shift` does. Rows without a
+            label stay as they are.
         name: Defaults to `"soft_targets"`.
 
     Raises:
@@ -82,20 +96,29 @@ class SoftTargets(DistillationLoss):
         temperature=2.0,
         weight=1.0,
         scale_by_temperature_squared=True,
+        probability_shift=False,
         name=None,
     ):
         super().__init__(weight=weight, name=name)
-        check_temperature(temperature)
+        check_temperature(temperature, of_examples=True)
         self.temperature = temperature
         self.scale_by_temperature_squared = scale_by_temperature_squared
+        self.probability_shift = probability_shift
+
+    def compare(self, student, teacher, temperature):
+        """The loss of each row, before the factor; as the pure function."""
+        return soft_target_divergence(student, teacher, temperature)
 
     def per_example(self, student, teacher, context):
         student, teacher = student[LOGITS], teacher[LOGITS]
         check_same_last_axis(self.name, student, teacher, least=2)
-        temperature = temperature_at(
-            self.temperature, context.step, student.dtype
+        if self.probability_shift:
+            classes = target_classes(teacher, context)
+            teacher = probability_shift(teacher, classes)
+        temperature = temperature_of(
+            self.temperature, student, teacher, context
         )
-        values = soft_target_divergence(student, teacher, temperature)
+        values = self.compare(student, teacher, temperature)
         if self.scale_by_temperature_squared:
             values = values * temperature**2
         if len(values.shape) == 2:
@@ -107,4 +130,5 @@ class SoftTargets(DistillationLoss):
             **super().get_config(),
             "temperature": temperature_config(self.temperature),
             "scale_by_temperature_squared": self.scale_by_temperature_squared,
+            "probability_shift": self.probability_shift,
         }
