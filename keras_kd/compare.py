@@ -38,6 +38,7 @@ from keras_kd.progress import progress_bar
 from keras_kd.student_rows import rows_of_student
 from keras_kd.student_rows import student_tokenizer
 from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teachers.ensemble import TeacherEnsemble
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
 from keras_kd.training import STATE_SECONDS
@@ -94,7 +95,9 @@ class Comparison:
     def prepare(self):
         """Opens the teacher and the rows; nothing is trained yet."""
         # A student that can't be built is to fail here, not in an hour.
-        self.build_student(vocabulary_size=8, num_outputs=2)
+        of_teacher = self.configuration.teacher_layers is not None
+        if not of_teacher:
+            self.build_student(vocabulary_size=8, num_outputs=2)
         check_augmentation(self.configuration, self.say)
         keras.utils.set_random_seed(self.configuration.seeds[0])
         known = teaching.teacher_labels(
@@ -113,6 +116,8 @@ class Comparison:
         )
         self.run.hold_to("data", self.rows.fingerprint)
         self._prepare_tokens()
+        if of_teacher:
+            self.build_student(None, None)
         self._check_layer_losses()
 
     def _prepare_tokens(self):
@@ -185,14 +190,12 @@ class Comparison:
             self.teacher.labels = self.task.labels
             self.teacher.save(self.run.teacher_folder)
             self._train_teacher = False
-        name = self.configuration.teacher_runtime
-        fingerprint = {**self.teacher.fingerprint, "runtime": name}
-        self.run.hold_to("teacher", fingerprint)
-        self.targets = TeacherTargets(
-            self.cache / "targets" / short_hash(fingerprint), fingerprint
-        )
         rows = self.rows.validation
-        self._label(rows)
+        if isinstance(self.teacher, TeacherEnsemble):
+            self._weigh_teachers(rows)
+        self.targets = self._open_targets(self.teacher)
+        self.run.hold_to("teacher", self.targets.fingerprint)
+        self._label(rows, self.teacher, self.targets)
         self.teacher_validation_score = teaching.examine(
             self.teacher,
             self.task,
@@ -201,19 +204,40 @@ class Comparison:
             self.targets.lookup(rows.keys())[LOGITS],
         )
 
+    def _weigh_teachers(self, rows):
+        """Examines each of several teachers, and settles their weights."""
+        logits = []
+        for teacher in self.teacher.teachers:
+            targets = self._open_targets(teacher)
+            self._label(rows, teacher, targets)
+            logits.append(targets.lookup(rows.keys())[LOGITS])
+        self.teacher = teaching.weigh_teachers(
+            self.teacher, self.configuration, self.task, rows, logits
+        )
+        shares = zip(self.configuration.teachers, self.teacher.weights)
+        for name, weight in shares:
+            self.say(f"Weight of the teacher {name}: {weight:.3f}")
+
+    def _open_targets(self, teacher):
+        runtime = self.configuration.teacher_runtime
+        fingerprint = {**teacher.fingerprint, "runtime": runtime}
+        folder = self.cache / "targets" / short_hash(fingerprint)
+        return TeacherTargets(folder, fingerprint)
+
     def label(self):
         """Asks the teacher for its targets, once; a second run asks nothing."""
-        self._label(Rows.join([self.rows.training, self.rows.test]))
+        rows = Rows.join([self.rows.training, self.rows.test])
+        self._label(rows, self.teacher, self.targets)
 
-    def _label(self, rows):
-        missing = len(self.targets.missing(rows))
+    def _label(self, rows, teacher, targets):
+        missing = len(targets.missing(rows))
         if missing:
             self.say(f"The teacher labels {missing} rows ...")
             runtime = teaching.teacher_runtime(
-                self.teacher, self.configuration.teacher_runtime, self.cache
+                teacher, self.configuration.teacher_runtime, self.cache
             )
             with progress_bar("labelling", missing) as advance:
-                self.teacher_calls += self.targets.label(
+                self.teacher_calls += targets.label(
                     runtime, rows, progress=advance
                 )
 
@@ -243,6 +267,10 @@ class Comparison:
     def build_student(self, vocabulary_size, num_outputs, embeddings=None):
         """A fresh student of the configuration's shape."""
         configuration = self.configuration
+        if configuration.teacher_layers is not None:
+            return teaching.student_of_teacher(
+                configuration, self.teacher, self.rows.labelled
+            )
         return build_student(
             configuration.student,
             vocabulary_size,
@@ -253,6 +281,8 @@ class Comparison:
             configuration.dropout,
             configuration.max_length,
             embeddings=embeddings,
+            heads=configuration.heads,
+            intermediate=configuration.intermediate,
         )
 
     def start_of_embeddings(self):
@@ -436,7 +466,9 @@ class Comparison:
         )
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]
-        if self.configuration.arms != ["alone"]:
+        # A student of its teacher's layers needs it, trained, also alone.
+        of_teacher = self.configuration.teacher_layers is not None
+        if of_teacher or self.configuration.arms != ["alone"]:
             self.prepare_teacher()
             self.say(
                 "The teacher scores "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Optional
 
-STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag")
+STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
 TASKS = ("classification", "multi_label", "regression")
 TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
 LOSSES = ("soft_targets", "logits_mse")
@@ -139,9 +139,14 @@ class Configuration:
     )  # fmt: skip
 
     # === Teacher ===
-    teacher: Optional[str] = _setting(
-        None, "teacher: a Hugging Face folder or hub name, or a saved teacher"
-    )
+    teacher: typing.Union[str, list[str], None] = _setting(
+        None, "teacher: a Hugging Face folder or hub name, or a saved teacher; "
+        "of several, the logits are averaged"
+    )  # fmt: skip
+    teacher_weights: typing.Union[str, list[float], None] = _setting(
+        None, "a weight for each of several teachers, or validation: those "
+        "that together score best there (default: equal)"
+    )  # fmt: skip
     fine_tune_teacher: Optional[bool] = _setting(
         None, "fine-tune the teacher first; default: when it has no head"
     )
@@ -162,11 +167,23 @@ class Configuration:
     # === Student ===
     student: str = _setting("bigru", "kind of the student", STUDENTS)
     layers: int = _setting(1, "layers of the student")
-    width: int = _setting(
-        64,
-        "units of each direction (bigru, bilstm), hidden width (attention, "
-        "transformer) or of the layers behind the mean (bag)",
-    )
+    teacher_layers: Optional[list[int]] = _setting(
+        None, "layers of the teacher, from 0, that a bert student begins as "
+        "copies of; narrower ones, if --width is below the teacher's"
+    )  # fmt: skip
+    width: Optional[int] = _setting(
+        None, "units of each direction (bigru, bilstm), hidden width "
+        "(attention, transformer, bert) or of the layers behind the mean "
+        "(bag); default: 64, or with --teacher-layers the teacher's"
+    )  # fmt: skip
+    heads: Optional[int] = _setting(
+        None, "attention heads (attention, transformer, bert), which divide "
+        "--width; default: 4, or with --teacher-layers the teacher's"
+    )  # fmt: skip
+    intermediate: Optional[int] = _setting(
+        None, "width of feed-forward layers (transformer, bert); default: 4 "
+        "times --width, or with --teacher-layers the teacher's share of it"
+    )  # fmt: skip
     embedding_dim: int = _setting(
         128, "width of the word table of bigru, bilstm and bag"
     )
@@ -268,7 +285,7 @@ class Configuration:
             "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
             "teacher_learning_rate", "labelled_rows", "validation_rows",
             "test_rows", "vocabulary_size", "accumulation_steps",
-            "steps_per_execution", "augment_copies",
+            "steps_per_execution", "augment_copies", "heads", "intermediate",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -320,6 +337,15 @@ class Configuration:
                 _refuse(name, values, "one or more, all different")
         if min(self.seeds) < 0:
             _refuse("seeds", self.seeds, "0 or more")
+        _check_teachers(self)
+        _check_teacher_layers(self)
+
+    @property
+    def teachers(self):
+        """The teachers as a list: one, several, or none."""
+        if isinstance(self.teacher, list):
+            return self.teacher
+        return [] if self.teacher is None else [self.teacher]
 
     @classmethod
     def from_dict(cls, values):
@@ -352,12 +378,29 @@ def setting_type(setting):
     return kind, False
 
 
+def list_type(setting):
+    """Type of a value of the list that a field may hold instead of one value.
+
+    `None` where it may not.
+    """
+    for kind in typing.get_args(setting.type):
+        if typing.get_origin(kind) is list and not setting_type(setting)[1]:
+            return typing.get_args(kind)[0]
+    return None
+
+
 def _check_type(configuration, setting):
     """Refuses a value of another type, as a JSON file may have it."""
     value = getattr(configuration, setting.name)
     if value is None and setting.default is None:
         return
     kind, several = setting_type(setting)
+    if list_type(setting) is not None and isinstance(value, list):
+        if len(value) == 1 and isinstance(value[0], kind):
+            (value,) = value
+            setattr(configuration, setting.name, value)
+        else:
+            kind, several = list_type(setting), True
     allowed = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
     if int in typing.get_args(setting.type):  # A column by name or by number.
         allowed = (kind, numbers.Integral)
@@ -371,6 +414,54 @@ def _check_type(configuration, setting):
     ):
         name = f"a list of {kind.__name__}" if several else kind.__name__
         _refuse(setting.name, value, name)
+
+
+def _check_teachers(configuration):
+    """Refuses what can't be meant of several teachers."""
+    teachers = configuration.teachers
+    weights = configuration.teacher_weights
+    if configuration.teacher == [] or len(set(teachers)) < len(teachers):
+        _refuse("teacher", teachers, "one or more, all different")
+    if len(teachers) > 1 and configuration.fine_tune_teacher:
+        _refuse(
+            "fine_tune_teacher", True,
+            "left out where there are several teachers: fine-tune each in a "
+            "run of its own, and give the folders RUN/teacher",
+        )  # fmt: skip
+    if weights is None or weights == "validation" and len(teachers) > 1:
+        return
+    if len(teachers) < 2:
+        _refuse("teacher_weights", weights, "left out without several teachers")
+    if (
+        isinstance(weights, str)
+        or len(weights) != len(teachers)
+        or min(weights) < 0
+        or not 0 < sum(weights) < math.inf
+    ):
+        which = f"'validation', or {len(teachers)} numbers, none below 0"
+        _refuse("teacher_weights", weights, which)
+
+
+def _check_teacher_layers(configuration):
+    """Refuses what a student of its teacher's layers can't be."""
+    layers = configuration.teacher_layers
+    if layers is None:
+        if configuration.width is None:
+            configuration.width = 64
+        return
+    if not layers or layers != sorted(set(layers)) or layers[0] < 0:
+        _refuse("teacher_layers", layers, "from 0, each above the one before")
+    for name, needed in (
+        ("student", ["bert"]),
+        ("tokens", ["teacher"]),
+        ("embeddings", ["random"]),  # The default: they are the teacher's.
+        ("layers", [1, len(layers)]),
+    ):
+        value = getattr(configuration, name)
+        if value not in needed:
+            where = "where `teacher_layers` are given"
+            _refuse(name, value, f"{needed[-1]} or left out {where}")
+    configuration.layers = len(layers)
 
 
 def _refuse(name, received, allowed):
