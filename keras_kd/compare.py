@@ -13,7 +13,12 @@ from keras_kd import teaching
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
+from keras_kd.augmented_rows import check_augmentation
 from keras_kd.batch import LOGITS
+from keras_kd.batch import TEACHER_INPUTS
+from keras_kd.batch import input_names
+from keras_kd.data.batches import gather_inputs
+from keras_kd.data.pipeline import evaluation_batches
 from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
@@ -23,6 +28,8 @@ from keras_kd.judgement import STUDENT_ARMS
 from keras_kd.judgement import judge
 from keras_kd.judgement import runtime_warnings
 from keras_kd.judgement import score_warnings
+from keras_kd.layer_distillation import layer_losses
+from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
 from keras_kd.preparation import find_task
 from keras_kd.preparation import prepare_rows
@@ -31,6 +38,7 @@ from keras_kd.progress import progress_bar
 from keras_kd.student_rows import rows_of_student
 from keras_kd.student_rows import student_tokenizer
 from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teachers.ensemble import TeacherEnsemble
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
 from keras_kd.training import STATE_SECONDS
@@ -80,13 +88,17 @@ class Comparison:
         self.targets = None
         self.teacher_validation_score = None
         self._embeddings = None
+        self.strategy = strategy_by_name(configuration.strategy)
 
     # === Preparation ===
 
     def prepare(self):
         """Opens the teacher and the rows; nothing is trained yet."""
         # A student that can't be built is to fail here, not in an hour.
-        self.build_student(vocabulary_size=8, num_outputs=2)
+        of_teacher = self.configuration.teacher_layers is not None
+        if not of_teacher:
+            self.build_student(vocabulary_size=8, num_outputs=2)
+        check_augmentation(self.configuration, self.say)
         keras.utils.set_random_seed(self.configuration.seeds[0])
         known = teaching.teacher_labels(
             self.configuration, self.run.teacher_folder
@@ -100,9 +112,13 @@ class Comparison:
             self.task,
             self.teacher.tokenizer,
             self.cache / "rows",
+            self.say,
         )
         self.run.hold_to("data", self.rows.fingerprint)
         self._prepare_tokens()
+        if of_teacher:
+            self.build_student(None, None)
+        self._check_layer_losses()
 
     def _prepare_tokens(self):
         """Gives the student its tokenizer, and the rows read with it."""
@@ -132,6 +148,32 @@ class Comparison:
                 self.configuration.max_length,
             )
 
+    def _check_layer_losses(self):
+        """Lets losses between layers see one row, before anything is long."""
+        names = self.configuration.layer_losses
+        if not names:
+            return
+        teacher = self.teacher.model
+        student = self.build_student(8, self.task.num_outputs)
+        distiller = Distiller(student, teacher, self._layer_losses(student))
+        rows = self.rows.labelled.select(np.array([0]))
+        x, inputs = (
+            gather_inputs(rows, names=input_names(model))
+            for model in (student, teacher)
+        )
+        x = {name: np.minimum(values, 7) for name, values in x.items()}
+        distiller.loss_sums(x, {TEACHER_INPUTS: inputs}, distiller(x), None)
+
+    def _layer_losses(self, student):
+        """The losses between its layers and the teacher's, as configured."""
+        return layer_losses(
+            self.configuration.layer_losses or [],
+            student,
+            self.teacher.model,
+            self.configuration.layer_map,
+            self.configuration.layer_weight,
+        )
+
     def prepare_teacher(self):
         """Fine-tunes the teacher where it has to be, and examines it."""
         if self._train_teacher:
@@ -148,14 +190,12 @@ class Comparison:
             self.teacher.labels = self.task.labels
             self.teacher.save(self.run.teacher_folder)
             self._train_teacher = False
-        name = self.configuration.teacher_runtime
-        fingerprint = {**self.teacher.fingerprint, "runtime": name}
-        self.run.hold_to("teacher", fingerprint)
-        self.targets = TeacherTargets(
-            self.cache / "targets" / short_hash(fingerprint), fingerprint
-        )
         rows = self.rows.validation
-        self._label(rows)
+        if isinstance(self.teacher, TeacherEnsemble):
+            self._weigh_teachers(rows)
+        self.targets = self._open_targets(self.teacher)
+        self.run.hold_to("teacher", self.targets.fingerprint)
+        self._label(rows, self.teacher, self.targets)
         self.teacher_validation_score = teaching.examine(
             self.teacher,
             self.task,
@@ -164,19 +204,40 @@ class Comparison:
             self.targets.lookup(rows.keys())[LOGITS],
         )
 
+    def _weigh_teachers(self, rows):
+        """Examines each of several teachers, and settles their weights."""
+        logits = []
+        for teacher in self.teacher.teachers:
+            targets = self._open_targets(teacher)
+            self._label(rows, teacher, targets)
+            logits.append(targets.lookup(rows.keys())[LOGITS])
+        self.teacher = teaching.weigh_teachers(
+            self.teacher, self.configuration, self.task, rows, logits
+        )
+        shares = zip(self.configuration.teachers, self.teacher.weights)
+        for name, weight in shares:
+            self.say(f"Weight of the teacher {name}: {weight:.3f}")
+
+    def _open_targets(self, teacher):
+        runtime = self.configuration.teacher_runtime
+        fingerprint = {**teacher.fingerprint, "runtime": runtime}
+        folder = self.cache / "targets" / short_hash(fingerprint)
+        return TeacherTargets(folder, fingerprint)
+
     def label(self):
         """Asks the teacher for its targets, once; a second run asks nothing."""
-        self._label(Rows.join([self.rows.training, self.rows.test]))
+        rows = Rows.join([self.rows.training, self.rows.test])
+        self._label(rows, self.teacher, self.targets)
 
-    def _label(self, rows):
-        missing = len(self.targets.missing(rows))
+    def _label(self, rows, teacher, targets):
+        missing = len(targets.missing(rows))
         if missing:
             self.say(f"The teacher labels {missing} rows ...")
             runtime = teaching.teacher_runtime(
-                self.teacher, self.configuration.teacher_runtime, self.cache
+                teacher, self.configuration.teacher_runtime, self.cache
             )
             with progress_bar("labelling", missing) as advance:
-                self.teacher_calls += self.targets.label(
+                self.teacher_calls += targets.label(
                     runtime, rows, progress=advance
                 )
 
@@ -206,6 +267,10 @@ class Comparison:
     def build_student(self, vocabulary_size, num_outputs, embeddings=None):
         """A fresh student of the configuration's shape."""
         configuration = self.configuration
+        if configuration.teacher_layers is not None:
+            return teaching.student_of_teacher(
+                configuration, self.teacher, self.rows.labelled
+            )
         return build_student(
             configuration.student,
             vocabulary_size,
@@ -216,6 +281,8 @@ class Comparison:
             configuration.dropout,
             configuration.max_length,
             embeddings=embeddings,
+            heads=configuration.heads,
+            intermediate=configuration.intermediate,
         )
 
     def start_of_embeddings(self):
@@ -231,12 +298,12 @@ class Comparison:
         return self._embeddings
 
     def train_arm(self, arm, seed):
-        """Trains one student; returns the result of `train_unit`."""
+        """Trains one student; returns the result of `train_unit`, and it."""
         configuration = self.configuration
-        folder = self.run.unit(f"{arm}-{seed}")
         keras.utils.set_random_seed(seed)
-        rows, targets, losses = self.student_rows.labelled, None, []
-        hard_label_weight = 1.0
+        student = self._start_student()
+        rows, live, losses = self.student_rows.labelled, None, []
+        targets, hard_label_weight = None, 1.0
         if arm in ("distilled", "control"):
             rows = self.student_rows.training
         if arm != "alone":
@@ -251,54 +318,121 @@ class Comparison:
                     configuration.loss, configuration.temperature, alpha
                 )
             ]
+        if arm.startswith("distilled") and configuration.layer_losses:
+            between = self._layer_losses(student)
+            if configuration.layer_steps:
+                self._train(
+                    f"{arm}-{seed}-layers",
+                    student,
+                    rows,
+                    between,
+                    configuration.layer_steps,
+                    teacher=self.teacher.model,
+                )
+            else:
+                # The teacher runs anyway, and gives its logits too.
+                losses, targets = [*losses, *between], None
+                live = self.teacher.model
+        result = self._train(
+            f"{arm}-{seed}",
+            student,
+            rows,
+            losses,
+            configuration.steps,
+            self.task.hard_label_loss(),
+            hard_label_weight,
+            targets,
+            live,
+        )
+        return result, student
+
+    def _start_student(self):
+        """A fresh student in its precision, under the run's strategy."""
+        configuration = self.configuration
         embeddings = self.start_of_embeddings()
-        strategy = strategy_by_name(configuration.strategy)
-        with strategy.scope(), dtype_policy(configuration.precision):
+        policy = dtype_policy(configuration.precision)
+        with self.strategy.scope(), policy:
             student = self.build_student(
                 self.tokenizer.vocabulary_size,
                 self.task.num_outputs,
                 embeddings,
             )
+            if configuration.start_from is not None:
+                left = start_from(student, configuration.start_from)
+                self.say(f"  These layers begin afresh: {left or 'none'}")
+        return student
+
+    def _train(
+        self,
+        unit,
+        student,
+        rows,
+        losses,
+        steps,
+        hard_label_loss=None,
+        hard_label_weight=0.0,
+        targets=None,
+        teacher=None,
+    ):
+        """Trains a student for one unit of the run.
+
+        Without a loss on labels it is scored by what it learns: minus its
+        loss on the validation rows.
+        """
+        configuration = self.configuration
+        folder = self.run.unit(unit)
+        arm, seed, *stage = unit.split("-")
+        title = ", ".join([arm, f"seed {seed}", *stage])
+        with self.strategy.scope(), dtype_policy(configuration.precision):
             distiller = Distiller(
-                student, losses=losses, hard_label_weight=hard_label_weight
+                student,
+                teacher=teacher,
+                losses=losses,
+                hard_label_weight=hard_label_weight,
             )
             distiller.compile(
-                adamw(configuration.learning_rate, configuration.steps),
-                loss=self.task.hard_label_loss(),
-                metrics=self.task.metrics(),
+                adamw(configuration.learning_rate, steps),
+                loss=hard_label_loss,
+                metrics=self.task.metrics() if hard_label_loss else None,
                 accumulation_steps=configuration.accumulation_steps,
                 jit_compile=configuration.jit_compile,
                 steps_per_execution=configuration.steps_per_execution,
             )
+        validation = self.student_rows.validation
         runtime = keras_runtime(student)
-        result = train_unit(
+
+        def score():
+            if hard_label_loss is not None:
+                return teaching.score(runtime, self.task, validation)
+            batches = evaluation_batches(validation, student, teacher=teacher)
+            return -distiller.evaluate(batches, verbose=0, return_dict=True)[
+                "loss"
+            ]
+
+        return train_unit(
             folder,
             distiller,
             lambda step: training_batches(
                 rows,
                 student,
                 configuration.batch_size,
-                seed=seed,
+                seed=int(seed),
                 targets=targets,
                 start_step=step,
                 length=configuration.max_length
                 if configuration.jit_compile
                 else None,
+                teacher=teacher,
             ),
-            lambda: teaching.score(
-                runtime, self.task, self.student_rows.validation
-            ),
-            configuration.steps,
+            score,
+            steps,
             configuration.evaluate_every,
             callbacks=[
-                TrainingProgress(
-                    f"{arm}, seed {seed}", configuration.steps, self.say
-                ),
-                *self.callbacks(arm, seed, folder),
+                TrainingProgress(title, steps, self.say),
+                *self.callbacks(arm, int(seed), folder),
             ],
             state_seconds=STATE_SECONDS,
         )
-        return result, student
 
     def test_logits(self, arm, seed=None, student=None):
         """The logits of an arm on the test rows, predicted once."""
@@ -322,13 +456,19 @@ class Comparison:
         self.say("Reading and tokenising the data ...")
         self.prepare()
         counts = self.rows.counts
+        augmented = ""
+        if "augmented" in counts:
+            augmented = f"{counts['augmented']} augmented, "
         self.say(
             f"{counts['train']} labelled, {counts['unlabelled']} unlabelled, "
-            f"{counts['validation']} validation and {counts['test']} test rows"
+            f"{augmented}{counts['validation']} validation and "
+            f"{counts['test']} test rows"
         )
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]
-        if self.configuration.arms != ["alone"]:
+        # A student of its teacher's layers needs it, trained, also alone.
+        of_teacher = self.configuration.teacher_layers is not None
+        if of_teacher or self.configuration.arms != ["alone"]:
             self.prepare_teacher()
             self.say(
                 "The teacher scores "

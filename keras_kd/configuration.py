@@ -9,13 +9,22 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Optional
 
-STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag")
+STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
 TASKS = ("classification", "multi_label", "regression")
 TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
 LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 TEACHER_RUNTIMES = ("keras", "litert-int8")
+# What `keras_kd.layer_distillation` makes of each stands there.
+LAYER_LOSSES = (
+    "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
+    "patient_knowledge", "attention_mse", "attention_probability_mse",
+    "attention_kl", "self_attention_relations", "neuron_selectivity",
+    "flow_matching", "relational_distance", "relational_angle", "contrastive",
+    "layer_transport",
+)  # fmt: skip
+AUGMENTATIONS = ("none", "tang", "tinybert")
 ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")
 
 
@@ -106,10 +115,38 @@ class Configuration:
         "(default: the run's own)"
     )  # fmt: skip
 
-    # === Teacher ===
-    teacher: Optional[str] = _setting(
-        None, "teacher: a Hugging Face folder or hub name, or a saved teacher"
+    # === Augmentation ===
+    augment: str = _setting(
+        "none",
+        "make more text of the labelled rows for the teacher to label: none, "
+        "tang (words masked or replaced, n-grams) or tinybert (words that a "
+        "masked language model proposes)",
+        AUGMENTATIONS,
     )
+    augment_copies: int = _setting(
+        20, "texts that are made of each labelled row"
+    )
+    augment_tagger: Optional[str] = _setting(
+        None, "an installed spaCy model: tang then also replaces words by "
+        "others of the same part of speech"
+    )  # fmt: skip
+    augment_masked_lm: Optional[str] = _setting(
+        None, "masked language model of tinybert: a Hugging Face folder"
+    )
+    augment_word_vectors: Optional[str] = _setting(
+        None, "file of word vectors: tinybert then also replaces words that "
+        "are several tokens of the masked language model"
+    )  # fmt: skip
+
+    # === Teacher ===
+    teacher: typing.Union[str, list[str], None] = _setting(
+        None, "teacher: a Hugging Face folder or hub name, or a saved teacher; "
+        "of several, the logits are averaged"
+    )  # fmt: skip
+    teacher_weights: typing.Union[str, list[float], None] = _setting(
+        None, "a weight for each of several teachers, or validation: those "
+        "that together score best there (default: equal)"
+    )  # fmt: skip
     fine_tune_teacher: Optional[bool] = _setting(
         None, "fine-tune the teacher first; default: when it has no head"
     )
@@ -130,11 +167,23 @@ class Configuration:
     # === Student ===
     student: str = _setting("bigru", "kind of the student", STUDENTS)
     layers: int = _setting(1, "layers of the student")
-    width: int = _setting(
-        64,
-        "units of each direction (bigru, bilstm), hidden width (attention, "
-        "transformer) or of the layers behind the mean (bag)",
-    )
+    teacher_layers: Optional[list[int]] = _setting(
+        None, "layers of the teacher, from 0, that a bert student begins as "
+        "copies of; narrower ones, if --width is below the teacher's"
+    )  # fmt: skip
+    width: Optional[int] = _setting(
+        None, "units of each direction (bigru, bilstm), hidden width "
+        "(attention, transformer, bert) or of the layers behind the mean "
+        "(bag); default: 64, or with --teacher-layers the teacher's"
+    )  # fmt: skip
+    heads: Optional[int] = _setting(
+        None, "attention heads (attention, transformer, bert), which divide "
+        "--width; default: 4, or with --teacher-layers the teacher's"
+    )  # fmt: skip
+    intermediate: Optional[int] = _setting(
+        None, "width of feed-forward layers (transformer, bert); default: 4 "
+        "times --width, or with --teacher-layers the teacher's share of it"
+    )  # fmt: skip
     embedding_dim: int = _setting(
         128, "width of the word table of bigru, bilstm and bag"
     )
@@ -164,6 +213,23 @@ class Configuration:
     alpha: float = _setting(
         0.9, "weight of the teacher's loss; 1 - alpha is that of the labels"
     )
+    layer_losses: Optional[list[str]] = _setting(
+        None, "losses between layers of student and teacher, which then runs "
+        "live", LAYER_LOSSES
+    )  # fmt: skip
+    layer_map: str = _setting(
+        "uniform", "which layer learns from which: uniform, last, first, skip, "
+        "last_only, or pairs such as 1:2,2:4,3:6 (student:teacher)"
+    )  # fmt: skip
+    layer_weight: float = _setting(1.0, "weight of each loss between layers")
+    layer_steps: int = _setting(
+        0, "steps on the losses between layers alone, before all others; "
+        "0: all losses at once"
+    )  # fmt: skip
+    start_from: Optional[str] = _setting(
+        None, "a student.keras that every student begins as, where the layers "
+        "have the same names and shapes"
+    )  # fmt: skip
     steps: int = _setting(1000, "optimizer steps of every student")
     batch_size: int = _setting(32, "rows a batch")
     learning_rate: float = _setting(1e-3, "peak learning rate")
@@ -205,7 +271,7 @@ class Configuration:
             value = getattr(self, setting.name)
             several = isinstance(value, list)
             for one in value if several else [value]:
-                if choices and one not in choices:
+                if choices and one not in (*choices, setting.default):
                     which = "some" if several else "one"
                     _refuse(setting.name, one, f"{which} of {list(choices)}")
         if not 0 < self.temperature < math.inf:
@@ -219,7 +285,7 @@ class Configuration:
             "steps", "evaluate_every", "teacher_batch_size", "teacher_epochs",
             "teacher_learning_rate", "labelled_rows", "validation_rows",
             "test_rows", "vocabulary_size", "accumulation_steps",
-            "steps_per_execution",
+            "steps_per_execution", "augment_copies", "heads", "intermediate",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -228,7 +294,38 @@ class Configuration:
             _refuse("teacher_floor", self.teacher_floor, "from 0 to 1")
         if self.max_length < 8:
             _refuse("max_length", self.max_length, "8 or more")
-        for name in ("steps", "evaluate_every"):
+        for name, method in (
+            ("augment_tagger", "tang"),
+            ("augment_masked_lm", "tinybert"),
+            ("augment_word_vectors", "tinybert"),
+        ):
+            value = getattr(self, name)
+            if value is not None and self.augment != method:
+                _refuse(name, value, f"left out unless `augment` is {method}")
+        if self.augment == "tinybert" and self.augment_masked_lm is None:
+            _refuse(
+                "augment_masked_lm",
+                None,
+                "the folder of a BERT-like checkpoint with a masked-LM head, "
+                "such as google-bert/bert-base-uncased, where `augment` is "
+                "tinybert",
+            )
+        for name in ("layer_weight", "layer_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                _refuse(name, getattr(self, name), "0 or more and finite")
+        if self.layer_losses is None and self.layer_steps:
+            _refuse(
+                "layer_steps", self.layer_steps, "0 where `layer_losses` is not"
+                " given"
+            )  # fmt: skip
+        if self.layer_losses is not None and self.tokens != "teacher":
+            _refuse(
+                "tokens",
+                self.tokens,
+                "teacher where `layer_losses` is given: layers are compared "
+                "token by token",
+            )
+        for name in ("steps", "evaluate_every", "layer_steps"):
             if getattr(self, name) % self.steps_per_execution:
                 many = f"a multiple of {self.steps_per_execution} steps a call"
                 _refuse(name, getattr(self, name), many)
@@ -240,6 +337,15 @@ class Configuration:
                 _refuse(name, values, "one or more, all different")
         if min(self.seeds) < 0:
             _refuse("seeds", self.seeds, "0 or more")
+        _check_teachers(self)
+        _check_teacher_layers(self)
+
+    @property
+    def teachers(self):
+        """The teachers as a list: one, several, or none."""
+        if isinstance(self.teacher, list):
+            return self.teacher
+        return [] if self.teacher is None else [self.teacher]
 
     @classmethod
     def from_dict(cls, values):
@@ -272,12 +378,29 @@ def setting_type(setting):
     return kind, False
 
 
+def list_type(setting):
+    """Type of a value of the list that a field may hold instead of one value.
+
+    `None` where it may not.
+    """
+    for kind in typing.get_args(setting.type):
+        if typing.get_origin(kind) is list and not setting_type(setting)[1]:
+            return typing.get_args(kind)[0]
+    return None
+
+
 def _check_type(configuration, setting):
     """Refuses a value of another type, as a JSON file may have it."""
     value = getattr(configuration, setting.name)
     if value is None and setting.default is None:
         return
     kind, several = setting_type(setting)
+    if list_type(setting) is not None and isinstance(value, list):
+        if len(value) == 1 and isinstance(value[0], kind):
+            (value,) = value
+            setattr(configuration, setting.name, value)
+        else:
+            kind, several = list_type(setting), True
     allowed = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
     if int in typing.get_args(setting.type):  # A column by name or by number.
         allowed = (kind, numbers.Integral)
@@ -291,6 +414,54 @@ def _check_type(configuration, setting):
     ):
         name = f"a list of {kind.__name__}" if several else kind.__name__
         _refuse(setting.name, value, name)
+
+
+def _check_teachers(configuration):
+    """Refuses what can't be meant of several teachers."""
+    teachers = configuration.teachers
+    weights = configuration.teacher_weights
+    if configuration.teacher == [] or len(set(teachers)) < len(teachers):
+        _refuse("teacher", teachers, "one or more, all different")
+    if len(teachers) > 1 and configuration.fine_tune_teacher:
+        _refuse(
+            "fine_tune_teacher", True,
+            "left out where there are several teachers: fine-tune each in a "
+            "run of its own, and give the folders RUN/teacher",
+        )  # fmt: skip
+    if weights is None or weights == "validation" and len(teachers) > 1:
+        return
+    if len(teachers) < 2:
+        _refuse("teacher_weights", weights, "left out without several teachers")
+    if (
+        isinstance(weights, str)
+        or len(weights) != len(teachers)
+        or min(weights) < 0
+        or not 0 < sum(weights) < math.inf
+    ):
+        which = f"'validation', or {len(teachers)} numbers, none below 0"
+        _refuse("teacher_weights", weights, which)
+
+
+def _check_teacher_layers(configuration):
+    """Refuses what a student of its teacher's layers can't be."""
+    layers = configuration.teacher_layers
+    if layers is None:
+        if configuration.width is None:
+            configuration.width = 64
+        return
+    if not layers or layers != sorted(set(layers)) or layers[0] < 0:
+        _refuse("teacher_layers", layers, "from 0, each above the one before")
+    for name, needed in (
+        ("student", ["bert"]),
+        ("tokens", ["teacher"]),
+        ("embeddings", ["random"]),  # The default: they are the teacher's.
+        ("layers", [1, len(layers)]),
+    ):
+        value = getattr(configuration, name)
+        if value not in needed:
+            where = "where `teacher_layers` are given"
+            _refuse(name, value, f"{needed[-1]} or left out {where}")
+    configuration.layers = len(layers)
 
 
 def _refuse(name, received, allowed):

@@ -116,9 +116,10 @@ class TrainedStudent:
             texts, pairs = map(list, zip(*texts, strict=True))
         encoded = self.tokenizer.encode(texts, self.max_length, pairs)
         answers = []
-        for token_ids, _ in encoded:
+        for token_ids, segment_ids in encoded:
             features = {
                 batch.TOKEN_IDS: np.array([token_ids], "int32"),
+                batch.SEGMENT_IDS: np.array([segment_ids], "int32"),
                 batch.PADDING_MASK: np.ones((1, len(token_ids)), "int32"),
             }
             logits = self.model.predict_on_batch(

@@ -83,7 +83,6 @@ class Distiller(keras.Model):
         check_gives_logits(student, "student")
         if teacher is not None:
             check_gives_logits(teacher, "teacher")
-            check_same_outputs(student, teacher)
         self.student = student
         self.objective = Objective(
             list(losses),
@@ -120,12 +119,13 @@ class Distiller(keras.Model):
 
     @teacher.setter
     def teacher(self, teacher):
-        check_same_outputs(self.student, teacher)
         self._set_teacher(teacher)
 
     def _set_teacher(self, teacher):
         observed = teacher
         if teacher is not None:
+            names = self.objective.student_outputs()
+            check_same_outputs(self.student, teacher, names)
             observed = observe(teacher, self.objective.teacher_outputs())
         self._get_teacher = lambda: teacher
         self._get_observed_teacher = lambda: observed
@@ -344,7 +344,8 @@ class Distiller(keras.Model):
         return self.total_loss(values) + self.penalty()
 
     def _step(self):
-        return 0 if self.optimizer is None else self.optimizer.iterations
+        optimizer = getattr(self, "optimizer", None)  # None before `compile`.
+        return 0 if optimizer is None else optimizer.iterations
 
     # === Logs ===
 

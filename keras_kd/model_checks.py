@@ -37,8 +37,14 @@ def check_gives_logits(model, role):
         )
 
 
-def check_same_outputs(student, teacher):
-    """Refuses a teacher whose outputs the student can't match."""
+def check_same_outputs(student, teacher, names):
+    """Refuses a teacher whose outputs the student can't match.
+
+    Args:
+        student: The student.
+        teacher: The teacher.
+        names: Names of the outputs that losses read; `logits` always counts.
+    """
     shapes = [
         {
             name: output.shape[-1]
@@ -49,7 +55,8 @@ def check_same_outputs(student, teacher):
     different = {
         name: (size, shapes[1][name])
         for name, size in shapes[0].items()
-        if name in shapes[1] and shapes[1][name] != size
+        if name in {batch.LOGITS, *names} & set(shapes[1])
+        and shapes[1][name] != size
     }
     if different:
         raise ValueError(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd.augmented_rows import leave_out
+from keras_kd.augmented_rows import make_augmented_rows
 from keras_kd.data.errors import DataError
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import open_or_write_rows
@@ -30,7 +32,8 @@ class PreparedRows:
 
     Attributes:
         labelled: Rows that fine-tune the teacher and train both students.
-        unlabelled: Rows that only the teacher labels.
+        unlabelled: Rows that only the teacher labels; augmented ones are
+            among them.
         validation: Rows that checkpoints are chosen on.
         test: Rows that the comparison is judged on.
         counts: Rows of each part, empty texts and overlaps, for the report.
@@ -87,14 +90,15 @@ def _find_labels(configuration, teacher_labels):
     return found
 
 
-def prepare_rows(configuration, task, tokenizer, folder):
-    """Tokenises the sources once, and splits them.
+def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
+    """Tokenises the sources once, splits them, and augments the labelled rows.
 
     Args:
         configuration: `Configuration`.
         task: The task; turns examples into rows.
         tokenizer: `Tokenizer` of the teacher.
         folder: Where the rows are kept.
+        say: Function that is told what happens.
 
     Returns:
         `PreparedRows`.
@@ -158,6 +162,15 @@ def prepare_rows(configuration, task, tokenizer, folder):
         ),
         **repetitions(parts["labelled"]),
     }
+    if configuration.augment != "none":
+        augmented = make_augmented_rows(
+            configuration, task, tokenizer, parts["labelled"], folder, say
+        )
+        fingerprint["augmented"] = augmented.parts[0].folder.name
+        others = [parts["labelled"], parts["unlabelled"]]
+        new, further = leave_out(augmented, held_out, Rows.join(others).keys())
+        parts["unlabelled"] = Rows.join([parts["unlabelled"], new])
+        counts |= further
     return PreparedRows(
         **parts,
         counts=counts,

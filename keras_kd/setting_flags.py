@@ -8,11 +8,13 @@ import typing
 from keras_kd.atomic_files import read_json
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
+from keras_kd.configuration import list_type
 from keras_kd.configuration import setting_type
 
 # A group of flags reaches from its first setting to that of the next one.
 GROUPS = {
     "data": "train",
+    "augmentation": "augment",
     "teacher": "teacher",
     "student": "student",
     "distillation": "loss",
@@ -32,11 +34,17 @@ METAVARS = {
     "label_separator": "CHARACTER",
     "delimiter": "CHARACTER",
     "cache": "DIR",
+    "augment_masked_lm": "DIR",
+    "augment_word_vectors": "FILE",
     "teacher": "DIR",
+    "teacher_weights": "WEIGHT",
     "teacher_epochs": "N",
     "teacher_floor": "SCORE",
     "temperature": "NUMBER",
     "alpha": "WEIGHT",
+    "layer_map": "MAP",
+    "layer_weight": "WEIGHT",
+    "start_from": "FILE",
 }
 METAVARS_OF_TYPES = {int: "N", float: "RATE", str: "NAME"}
 # What a help text says of a default that is not the one here.
@@ -123,6 +131,14 @@ def column(text):
     return int(text) if text.isascii() and text.isdigit() else text
 
 
+def number(text):
+    """A number as it is typed; a word stays what it is."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _add_setting(group, setting, default):
     kind, several = setting_type(setting)
     choices = setting.metadata["choices"]
@@ -149,6 +165,10 @@ def _add_setting(group, setting, default):
         options["type"], options["metavar"] = column, "COLUMN"
     if several:
         options["nargs"] = "*"
+    if list_type(setting) is not None:
+        options["nargs"] = "+"
+    if list_type(setting) is float:
+        options["type"] = number
     group.add_argument(flag_of(setting.name), dest=setting.name, **options)
 
 

@@ -1,12 +1,15 @@
 """The teacher of a run: fine-tuned where need be, examined, and asked once."""
 
+import contextlib
 import math
 import os
 from pathlib import Path
 
 from keras_kd.atomic_files import read_json
 from keras_kd.batch import LOGITS
+from keras_kd.batch import input_names
 from keras_kd.batch import named_outputs
+from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import training_batches
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.significance import label_order_check
@@ -17,15 +20,21 @@ from keras_kd.models.embeddings import read_word_vectors
 from keras_kd.models.embeddings import teacher_table
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import resolve_folder
+from keras_kd.models.narrowing import narrow_from_teacher
 from keras_kd.models.pretrained import MissingHead
 from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
+from keras_kd.teachers.ensemble import TeacherEnsemble
+from keras_kd.teachers.ensemble import pick_weights
 from keras_kd.teachers.teacher import SETTINGS_FILE
 from keras_kd.teachers.teacher import Teacher
 from keras_kd.teachers.teacher import is_saved_teacher
 from keras_kd.training import STATE_SECONDS
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
+
+# What a narrower copy of a teacher is fitted on.
+SAMPLE_ROWS = 256
 
 
 class TeacherRefused(ValueError):
@@ -90,14 +99,21 @@ def predict_with_progress(runtime, rows, what):
 
 def teacher_labels(configuration, folder):
     """The names that the teacher has for its logits; `None` if it has none."""
-    for candidate in (folder, configuration.teacher):
+    own = is_saved_teacher(folder)
+    for candidate in [folder] if own else configuration.teachers:
         if is_saved_teacher(candidate):
-            return read_json(Path(candidate) / SETTINGS_FILE)["labels"]
-    return read_labels(resolve_folder(configuration.teacher))
+            labels = read_json(Path(candidate) / SETTINGS_FILE)["labels"]
+        else:
+            labels = read_labels(resolve_folder(candidate))
+        if labels:
+            return labels
+    return None
 
 
 def open_teacher(configuration, task, folder):
     """Opens the run's teacher: the trained one, else as it was given.
+
+    Several make a `TeacherEnsemble`.
 
     Args:
         configuration: `Configuration`.
@@ -114,29 +130,54 @@ def open_teacher(configuration, task, folder):
     """
     if is_saved_teacher(folder):
         return Teacher.open(folder), False
-    teacher, to_train = _open_given_teacher(configuration, task)
-    check_outputs(teacher, task)
-    check_length(teacher, configuration.max_length)
-    return teacher, to_train
+    given = []
+    for name in configuration.teachers:
+        with _named(name, configuration):
+            teacher, to_train = _open_given_teacher(name, configuration, task)
+            check_outputs(teacher, task)
+            check_length(teacher, configuration.max_length)
+        given.append(teacher)
+    if len(given) == 1:
+        return teacher, to_train
+    weights = configuration.teacher_weights
+    if weights == "validation":  # They are picked when the rows are there.
+        weights = None
+    return TeacherEnsemble(given, weights), False
 
 
-def _open_given_teacher(configuration, task):
+@contextlib.contextmanager
+def _named(name, configuration):
+    """Says which of several teachers is refused inside."""
+    try:
+        yield
+    except TeacherRefused as error:
+        if len(configuration.teachers) == 1:
+            raise
+        raise TeacherRefused(f"'{name}': {error}") from None
+
+
+def _open_given_teacher(name, configuration, task):
     wanted = configuration.fine_tune_teacher
     try:
-        teacher = Teacher.open(
-            configuration.teacher, allow_pickle=configuration.allow_pickle
-        )
+        teacher = Teacher.open(name, allow_pickle=configuration.allow_pickle)
         has_head = True
     except MissingHead:
         teacher = Teacher.open(
-            configuration.teacher,
+            name,
             num_outputs=task.num_outputs,
             allow_pickle=configuration.allow_pickle,
         )
         has_head = False
+    several = len(configuration.teachers) > 1
+    if not has_head and several:
+        raise TeacherRefused(
+            "It has no classification head, and of several teachers none is "
+            "trained. Fine-tune it in a run of its own (`arms` teacher), and "
+            "give the folder RUN/teacher."
+        )
     if not has_head and wanted is False:
         raise TeacherRefused(
-            f"'{configuration.teacher}' has no classification head, and "
+            f"'{name}' has no classification head, and "
             "fine-tuning is switched off. Switch it on, or give a teacher that "
             "was fine-tuned."
         )
@@ -232,6 +273,64 @@ def _check_label_order(task, logits, labels, value):
         )
 
 
+def weigh_teachers(ensemble, configuration, task, rows, logits):
+    """Examines each of several teachers, and gives them their weights.
+
+    Args:
+        ensemble: `TeacherEnsemble`.
+        configuration: `Configuration`.
+        task: The task.
+        rows: Validation `Rows`.
+        logits: List with each teacher's logits of the rows.
+
+    Returns:
+        `TeacherEnsemble`; another one where the weights are picked here.
+
+    Raises:
+        TeacherRefused: As in `examine`; says which teacher.
+    """
+    names = configuration.teachers
+    for name, teacher, own in zip(names, ensemble.teachers, logits):
+        with _named(name, configuration):
+            examine(teacher, task, rows, logits=own)
+    if configuration.teacher_weights != "validation":
+        return ensemble
+    labels = rows.column("label")
+
+    def score(logits):
+        scores = task.scores(logits, labels)
+        return scores[task.primary_metric], -scores[task.loss_of_scores]
+
+    return TeacherEnsemble(ensemble.teachers, pick_weights(logits, score))
+
+
+def student_of_teacher(configuration, teacher, rows):
+    """A student that begins as some of its teacher's layers.
+
+    Args:
+        configuration: `Configuration` with `teacher_layers`.
+        teacher: `Teacher`; of several the first.
+        rows: `Rows` that a narrower copy is fitted on.
+    """
+    model = _first(teacher).model
+    return narrow_from_teacher(
+        model,
+        configuration.teacher_layers,
+        configuration.width,
+        configuration.heads,
+        configuration.intermediate,
+        dropout=configuration.dropout,
+        sample=gather_inputs(
+            rows, range(min(len(rows), SAMPLE_ROWS)), input_names(model)
+        ),
+    )
+
+
+def _first(teacher):
+    """The first of several teachers, or the only one."""
+    return getattr(teacher, "teachers", [teacher])[0]
+
+
 def start_of_embeddings(name, teacher, tokenizer, width, say=print):
     """The table that a student's embeddings start from.
 
@@ -249,7 +348,8 @@ def start_of_embeddings(name, teacher, tokenizer, width, say=print):
     if name == "teacher":
         own = tokenizer.fingerprint != teacher.tokenizer.fingerprint
         tokens = tokenizer.vocabulary if own else None
-        return teacher_table(teacher.model, width, tokens, teacher.tokenizer)
+        model = _first(teacher).model
+        return teacher_table(model, width, tokens, teacher.tokenizer)
     table, found = read_word_vectors(
         name, tokenizer.vocabulary, tokenizer.lowercase
     )

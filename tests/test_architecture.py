@@ -68,6 +68,7 @@ IMPORTED_WHERE_USED = {
     "safetensors",
     "scipy",
     "sklearn",
+    "spacy",
     "tensorflow_datasets",
     "tensorflow_text",
     "tokenizers",

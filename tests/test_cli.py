@@ -255,6 +255,49 @@ class TestSettings:
         )
         assert json.loads(out)["steps"] == 1000
 
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (["--teacher", "a"], {"teacher": "a"}),
+            (
+                ["--teacher", "a", "b", "--teacher-weights", "2", ".5"],
+                {"teacher": ["a", "b"], "teacher_weights": [2.0, 0.5]},
+            ),
+            (
+                ["--teacher", "a", "b", "--teacher-weights", "validation"],
+                {"teacher": ["a", "b"], "teacher_weights": "validation"},
+            ),
+            (
+                ["--student", "bert", "--teacher-layers", "0", "2"],
+                {"teacher_layers": [0, 2], "layers": 2, "width": None},
+            ),
+            (
+                ["--student", "bert", "--layers", "4", "--width", "312",
+                 "--heads", "12", "--intermediate", "1200"],
+                {"layers": 4, "heads": 12, "intermediate": 1200},
+            ),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )  # fmt: skip
+    def test_several_teachers_and_their_layers(self, run, arguments, expected):
+        settings = json.loads(run("distill", *arguments, "--print-config")[1])
+        assert {name: settings[name] for name in expected} == expected
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (
+                ["--teacher-weights", "1"],
+                "--teacher-weights must be left out",
+            ),
+            (["--teacher-layers", "0"], "--student must be bert or left out"),
+        ],
+    )
+    def test_what_does_not_go_together(self, run, arguments, message):
+        status, _, err = run("distill", *arguments)
+        assert status == 1
+        assert message in err
+
     def test_printed_configuration_can_be_given_back(self, run, tmp_path):
         file = tmp_path / "settings.json"
         _, out, _ = run(

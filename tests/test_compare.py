@@ -14,6 +14,7 @@ from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.report import console_table
+from keras_kd.models.embeddings import teacher_table
 from keras_kd.run_folder import RunFolder
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
@@ -383,7 +384,7 @@ class TestOwnTokens:
     def test_table_starts_from_the_teachers(self, compare_tiny, monkeypatch):
         tables = []
 
-        def build(*arguments, embeddings=None):
+        def build(*arguments, embeddings=None, **sizes):
             tables.append(embeddings)
             return tiny.bag_student(*arguments)
 
@@ -417,3 +418,124 @@ def test_distilled_on_the_labelled_rows_alone(compare_tiny, monkeypatch):
     table = console_table(result)
     assert "student distilled, labelled rows" in table
     assert "the student distilled on the labelled rows alone" in table
+
+
+class TestSeveralTeachers:
+    @pytest.fixture
+    def second(self, tmp_path):
+        """Less sure than the first, and with another word table."""
+        teacher = tiny.make_teacher(tmp_path / "tokenizer", scale=2.0)
+        (table,) = teacher.model.get_layer("token_embedding").get_weights()
+        table[:, 1] = np.arange(len(table))  # Its logits do not read it.
+        teacher.model.get_layer("token_embedding").set_weights([table])
+        teacher.save(tmp_path / "second")
+        return str(tmp_path / "second")
+
+    def test_targets_are_the_weighted_mean_and_are_asked_for_once(
+        self, compare_tiny, miniature, second
+    ):
+        settings = {
+            "teacher": [miniature.configuration.teacher, second],
+            "teacher_weights": [3.0, 1.0],
+            "embeddings": "teacher",
+            "arms": ["teacher", "distilled"],
+        }
+        comparison, result = compare_tiny(**settings)
+        rows = comparison.rows.test
+        each = [
+            teaching.predict_with_progress(
+                compare.keras_runtime(teacher.model), rows, "test"
+            ).astype("float64")
+            for teacher in comparison.teacher.teachers
+        ]
+        assert np.abs(each[0] - each[1]).max() > 1
+        np.testing.assert_allclose(
+            comparison.test_logits("teacher"),
+            0.75 * each[0] + 0.25 * each[1],
+            rtol=1e-5,
+            atol=1e-5,
+        )
+        # Both on the 24 validation rows, and together on all.
+        assert comparison.teacher_calls == 2 * 24 + 276
+        (teacher,) = result["arms"]["teacher"]["seeds"]
+        assert teacher["scores"]["accuracy"] == 1.0
+        # The student's word table is that of the first.
+        first, second = (
+            teacher_table(teacher.model, 4)
+            for teacher in comparison.teacher.teachers
+        )
+        np.testing.assert_array_equal(comparison.start_of_embeddings(), first)
+        assert np.abs(first - second).max() > 0.1
+        again, _ = compare_tiny(**settings)
+        assert again.teacher_calls == 0
+
+    def test_weights_are_picked_on_validation(
+        self, compare_tiny, miniature, tmp_path
+    ):
+        # Half of its table is gone: it is right on fewer rows.
+        bad = tiny.make_teacher(tmp_path / "tokenizer")
+        (table,) = bad.model.get_layer("token_embedding").get_weights()
+        table[len(tiny.SPECIAL + tiny.NEUTRAL) :: 2] = 0.0
+        bad.model.get_layer("token_embedding").set_weights([table])
+        bad.save(tmp_path / "bad")
+        comparison, _ = compare_tiny(
+            teacher=[str(tmp_path / "bad"), miniature.configuration.teacher],
+            teacher_weights="validation",
+            arms=["teacher"],
+        )
+        assert comparison.teacher.weights == [0.0, 1.0]
+        assert comparison.teacher_validation_score == 1.0
+
+    def test_the_one_that_is_refused_is_named(
+        self, compare_tiny, miniature, tmp_path
+    ):
+        wrong = tiny.write_teacher(tmp_path / "wrong", scale=-12.0)
+        with pytest.raises(TeacherRefused, match=f"^'{wrong}': The teacher "):
+            compare_tiny(teacher=[miniature.configuration.teacher, wrong])
+
+    def test_none_is_trained(self, compare_tiny, miniature, tmp_path):
+        bare = tiny.write_bert(tmp_path / "bare", head=False)
+        with pytest.raises(TeacherRefused, match="none is trained") as error:
+            compare_tiny(teacher=[miniature.configuration.teacher, bare])
+        assert str(error.value).startswith(f"'{bare}': It has no")
+
+
+class TestStudentOfItsTeachersLayers:
+    def settings(self, folder, **changes):
+        return {
+            "teacher": tiny.write_bert(folder / "bert"),
+            "student": "bert",
+            "teacher_layers": [0],
+            "width": None,
+            "arms": ["teacher", "alone", "distilled"],
+            **changes,
+        }
+
+    def test_it_begins_as_its_teacher(self, compare_tiny, tmp_path):
+        comparison, result = compare_tiny(**self.settings(tmp_path))
+        student = comparison.build_student(None, None)
+        logits = teaching.predict_with_progress(
+            compare.keras_runtime(student), comparison.rows.test, "test"
+        )
+        np.testing.assert_allclose(
+            logits, comparison.test_logits("teacher"), atol=1e-5
+        )
+        for arm in ("alone", "distilled"):
+            (seed,) = result["arms"][arm]["seeds"]
+            assert seed["scores"]["accuracy"] > 0.9
+            assert seed["parameters"] == student.count_params()
+
+    def test_narrower_also_alone(self, compare_tiny, tmp_path):
+        comparison, result = compare_tiny(
+            **self.settings(tmp_path, width=2, heads=1, arms=["alone"])
+        )
+        (seed,) = result["arms"]["alone"]["seeds"]
+        student = comparison.build_student(None, None)
+        assert student.get_layer("transformer_layer_0").output.shape[-1] == 2
+        assert seed["parameters"] == student.count_params()
+
+    def test_layer_that_the_teacher_has_not(self, compare_tiny, tmp_path):
+        settings = self.settings(tmp_path, teacher_layers=[0, 1])
+        with pytest.raises(ValueError, match="from 0 to 0, each above"):
+            compare_tiny(**settings)
+        assert not (tmp_path / "run" / "units").exists()

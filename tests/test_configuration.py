@@ -45,6 +45,15 @@ FIELDS = dataclasses.fields(Configuration)
         ("seeds", [1, 1], "different"),
         ("seeds", [-1], "0 or more"),
         ("student", "lstm", "'attention', 'transformer', 'bag'"),
+        ("teacher", [], "one or more, all different"),
+        ("teacher", ["a", "a"], "one or more, all different"),
+        ("teacher_weights", [1.0], "left out without several teachers"),
+        ("teacher_weights", "validation", "left out without several"),
+        ("teacher_layers", [], "from 0, each above the one before"),
+        ("teacher_layers", [2, 0], "from 0, each above the one before"),
+        ("teacher_layers", [-1, 0], "from 0, each above the one before"),
+        ("heads", 0, "above 0"),
+        ("intermediate", -1, "above 0"),
         ("teacher_runtime", "onnx", "'litert-int8'"),
         ("arms", [], "one or more"),
     ],
@@ -79,6 +88,10 @@ def test_refusal_names_the_one_of_several_values():
         ("labels", "good", "a list of str"),
         ("fine_tune_teacher", "no", "bool"),
         ("student", None, "str"),
+        ("teacher", 3, "str"),
+        ("teacher", ["a", 3], "a list of str"),
+        ("teacher_weights", 1.0, "str"),
+        ("teacher_layers", 1, "a list of int"),
     ],
 )
 def test_values_of_another_type_are_refused(name, value, kind):
@@ -141,5 +154,52 @@ def test_every_setting_has_help_and_a_known_type(field):
     assert len(field.metadata["help"]) > 10
     kind, several = setting_type(field)
     assert kind in (str, int, float, bool)
-    lists = ("labels", "seeds", "arms", "export")
+    lists = ("labels", "seeds", "arms", "export", "teacher_layers", "layer_losses")
     assert several == (field.name in lists)
+
+
+class TestSeveralTeachers:
+    def test_one_in_a_list_is_one(self):
+        configuration = Configuration(teacher=["bert"])
+        assert configuration.teacher == "bert"
+        assert configuration.teachers == ["bert"]
+        assert Configuration().teachers == []
+        both = Configuration(teacher=["a", "b"], teacher_weights=[2, 0])
+        assert both.teachers == ["a", "b"]
+        assert Configuration.from_dict(both.to_dict()) == both
+
+    @pytest.mark.parametrize(
+        "weights", [[1.0], [1, 1, 1], [2, -1], [0, 0], [1, math.nan], "best"]
+    )
+    def test_weights(self, weights):
+        with pytest.raises(ConfigurationError) as error:
+            Configuration(teacher=["a", "b"], teacher_weights=weights)
+        assert "must be 'validation', or 2 numbers" in str(error.value)
+
+    def test_fine_tuning(self):
+        with pytest.raises(ConfigurationError, match="give the folders RUN/te"):
+            Configuration(teacher=["a", "b"], fine_tune_teacher=True)
+
+
+class TestTeacherLayers:
+    def test_width_and_layers_are_those_of_the_teacher(self):
+        configuration = Configuration(student="bert", teacher_layers=[0, 2, 5])
+        assert configuration.layers == 3 and configuration.width is None
+        assert Configuration.from_dict(configuration.to_dict()) == configuration
+        assert Configuration().width == 64
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("student", "bag"),
+            ("tokens", "word"),
+            ("embeddings", "teacher"),
+            ("layers", 2),
+        ],
+    )
+    def test_what_they_leave_no_choice_of(self, name, value):
+        settings = {"student": "bert", "teacher_layers": [0, 2, 5]}
+        with pytest.raises(ConfigurationError) as error:
+            Configuration(**{**settings, name: value})
+        assert str(error.value).startswith(f"`{name}` must be ")
+        assert "left out where `teacher_layers` are given" in str(error.value)

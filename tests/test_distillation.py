@@ -251,8 +251,8 @@ class TestExports:
         assert reports[2]["agreement"] >= 0.97
         stored = json.loads((folder / "metrics.json").read_text())
         assert [export["file"] for export in stored["exports"]] == [
-            "student_float32.tflite",
             "saved_model",
+            "student_float32.tflite",
             "student_float16.tflite",
             "student_dynamic.tflite",
         ]
@@ -470,3 +470,44 @@ class TestStudent:
             verbose=0,
         )
         np.testing.assert_allclose(received, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"width": 2, "heads": 1},
+        pytest.param({}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_student_of_its_teachers_layers_is_exported(tmp_path, sizes):
+    configuration = Configuration(
+        **tiny.write_data(tmp_path / "data", train=24, test=40, unlabelled=40),
+        teacher=tiny.write_bert(tmp_path / "bert"),
+        student="bert",
+        teacher_layers=[0],
+        max_length=tiny.LENGTH,
+        dropout=0.0,
+        batch_size=16,
+        learning_rate=0.01,
+        steps=10,
+        evaluate_every=10,
+        arms=["distilled"],
+        export=["float32"],
+        **sizes,
+    )
+    result = distill(configuration, tmp_path / "run", say=lambda text: None)
+    saved_model, litert = result["exports"]
+    assert saved_model["signatures"] == ["serving_default", "text"]
+    assert litert["agreement"] == saved_model["agreement"] == 1.0
+    student = TrainedStudent(RunFolder.open(tmp_path / "run"))
+    layer = student.model.get_layer("transformer_layer_0")
+    assert layer.output.shape[-1] == sizes.get("width", 4)
+    assert set(student.model.input) == {
+        "token_ids", "segment_ids", "padding_mask"
+    }  # fmt: skip
+    if not sizes:
+        answers = [answer for answer, _ in student.predict(tiny.GOOD[:3])]
+        assert answers == ["good"] * 3
+    model = LiteRTModel(tmp_path / "run" / "student_float32.tflite")
+    assert set(model.input_names) == set(student.model.input)

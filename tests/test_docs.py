@@ -147,7 +147,10 @@ def write_saved_teacher(folder, tokenizer):
 
 
 def write_huggingface_folder(folder, head):
-    """A BERT of one layer: its first position sees the mean of all words."""
+    """A BERT of one layer: its first position sees the mean of all words.
+
+    With a head for masked words it has learned nothing.
+    """
     from safetensors.numpy import save_file
 
     config = {
@@ -165,7 +168,11 @@ def write_huggingface_folder(folder, head):
     if head is not None:
         config["architectures"] = ["BertForSequenceClassification"]
         config["id2label"] = dict(enumerate(LABELS))
-    model = bert(read_settings(config), "sequence", 2)
+    model = bert(
+        read_settings(config),
+        "masked_lm" if head == "masked_lm" else "sequence",
+        None if head == "masked_lm" else 2,
+    )
     table = np.outer(POLARITY, [1, -1, 0, 0]) + [0, 0, 0.5, -0.5]
     attention = "transformer_layer_0/self_attention_layer"
     values = {
@@ -176,10 +183,11 @@ def write_huggingface_folder(folder, head):
         "pooled_dense/kernel": np.eye(4),
         "logits/kernel": 4.0 * np.array([[-1, 1], [1, -1], [0, 0], [0, 0]]),
     }
-    for variable in model.variables:
-        if variable.path in values:
-            variable.assign(values.pop(variable.path))
-    assert not values
+    if head != "masked_lm":
+        for variable in model.variables:
+            if variable.path in values:
+                variable.assign(values.pop(variable.path))
+        assert not values
     write_tokenizer(folder)
     (folder / "config.json").write_text(json.dumps(config))
     save_file(
@@ -198,6 +206,7 @@ def named_files(tmp_path_factory):
     write_saved_teacher(folder / "teacher", tokenizer)
     write_huggingface_folder(folder / "bert_with_head", "sequence")
     write_huggingface_folder(folder / "bert_without_head", None)
+    write_huggingface_folder(folder / "masked_lm", "masked_lm")
     return folder
 
 

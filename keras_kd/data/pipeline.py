@@ -1,5 +1,7 @@
 """tf.data pipelines over rows."""
 
+import functools
+
 import tensorflow as tf
 
 from keras_kd import batch
@@ -18,6 +20,7 @@ def training_batches(
     start_step=0,
     steps=None,
     length=None,
+    teacher=None,
 ):
     """Training batches for `fit`, an endless stream of shuffled epochs.
 
@@ -46,39 +49,67 @@ def training_batches(
             first[0] = start_step() if callable(start_step) else start_step
         return plan.rows_at(first[0] + index)
 
-    return _dataset(rows, model, rows_at, targets, steps, length)
+    return _dataset(rows, model, rows_at, targets, steps, length, teacher)
 
 
-def evaluation_batches(rows, model, targets=None, tokens_per_batch=8192):
+def evaluation_batches(
+    rows, model, targets=None, tokens_per_batch=8192, teacher=None
+):
     """Every row once, in batches of like length, for `evaluate`."""
     groups = list(by_length(rows.lengths(batch.TOKEN_IDS), tokens_per_batch))
-    return _dataset(rows, model, groups.__getitem__, targets, len(groups))
+    return _dataset(
+        rows, model, groups.__getitem__, targets, len(groups), teacher=teacher
+    )
 
 
-def _dataset(rows, model, rows_at, targets, count, length=None):
-    """Batches 0, 1, 2, ...: `rows_at` says which rows each of them holds.
+def _dataset(rows, model, rows_at, targets, count, length=None, teacher=None):
+    """Batches 0, 1, 2, ...: `rows_at` says which rows each of them holds."""
+    gather = functools.partial(
+        gather_batch,
+        rows,
+        names=batch.input_names(model),
+        targets=targets,
+        length=length,
+        teacher_names=() if teacher is None else batch.input_names(teacher),
+    )
+    return numbered_batches(
+        lambda number: gather(rows_at(number)), gather([0]), count, length
+    )
+
+
+def inputs_of(x, y):
+    """The arrays of a batch that are as long as its longest row."""
+    return [*x.values(), *y.get(batch.TEACHER_INPUTS, {}).values()]
+
+
+def numbered_batches(gather, like, count=None, length=None, ragged=inputs_of):
+    """A data set of batches that NumPy makes by their numbers 0, 1, 2, ...
 
     Not by `from_generator`: on Python 3.11 it has the C library map every
     large block of the whole process anew from the kernel, which makes training
     on a CPU a third slower.
+
+    Args:
+        gather: Function from a number to `(x, y)`.
+        like: One `(x, y)`, of the types that all others have too.
+        count: How many batches; `None` is without end.
+        length: Length of what is ragged, where it is fixed.
+        ragged: Function from `(x, y)` to the list of its arrays `[batch,
+            length]` whose length is another one in each batch.
     """
-    names = batch.input_names(model)
-    # One batch says which types the others have; lengths vary.
-    x, y = gather_batch(rows, [0], names, targets, length)
-    like = tf.nest.flatten((x, y))
+    flat, of_any_length = tf.nest.flatten(like), ragged(*like)
 
-    def gather(index):
-        positions = rows_at(int(index))
-        one = gather_batch(rows, positions, names, targets, length)
-        return tf.nest.flatten(one)
-
-    def at(index):
-        arrays = tf.numpy_function(gather, [index], [a.dtype for a in like])
-        for array, example in zip(arrays, like):
-            is_input = any(example is values for values in x.values())
-            shape = [length] if is_input else example.shape[1:]
+    def at(number):
+        arrays = tf.numpy_function(
+            lambda index: tf.nest.flatten(gather(int(index))),
+            [number],
+            [array.dtype for array in flat],
+        )
+        for array, example in zip(arrays, flat):
+            is_ragged = any(example is values for values in of_any_length)
+            shape = [length] if is_ragged else example.shape[1:]
             array.set_shape([None, *shape])
-        return tf.nest.pack_sequence_as((x, y), arrays)
+        return tf.nest.pack_sequence_as(like, arrays)
 
     if count is None:
         numbers = tf.data.Dataset.counter()

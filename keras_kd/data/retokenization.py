@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.data.layered_columns import LayeredColumns
+from keras_kd.data.masked_text import read_text
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import open_or_write_rows
 
@@ -56,7 +57,7 @@ def retokenize(rows, tokenizer, folder, max_length=128):
 
 
 def texts_of(rows):
-    """Yields the text, or both texts, of every row."""
+    """Yields the text, or both texts, of every row, without masks."""
     fields = [name for name in ("text", "text_pair") if name in rows.columns]
     for position in range(len(rows)):
         for name in fields:
@@ -67,10 +68,10 @@ def _tokenised(rows, tokenizer, max_length):
     pairs = "text_pair" in rows.columns
     for start in range(0, len(rows), TEXTS_AT_ONCE):
         positions = np.arange(start, min(start + TEXTS_AT_ONCE, len(rows)))
-        texts = [rows.text("text", position) for position in positions]
+        texts = [read_text(rows, "text", position) for position in positions]
         others = None
         if pairs:
-            others = [rows.text("text_pair", p) for p in positions]
+            others = [read_text(rows, "text_pair", p) for p in positions]
         for token_ids, segment_ids in tokenizer.encode(
             texts, max_length, others
         ):

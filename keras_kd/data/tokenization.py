@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -164,7 +165,9 @@ class Tokenizer:
         """Encodes texts, or pairs of texts, with the special tokens around.
 
         Args:
-            texts: List of strings.
+            texts: List of strings. A tuple of strings is a text with a mask
+                token between any two of them (the unknown token where the
+                vocabulary has no mask).
             max_length: The most ids a row may have, special tokens included.
                 Longer texts lose their end, never the closing special token;
                 of a pair the longer text is cut first.
@@ -203,15 +206,25 @@ class Tokenizer:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             stop = start + TEXTS_AT_ONCE
             encoded = [
-                self._encode_plain(sequence[start:stop], start)
+                self.encode_plain(sequence[start:stop], start)
                 for sequence in sequences
             ]
             rows += [template.fill(ids, room) for ids in zip(*encoded)]
         return rows
 
-    def _encode_plain(self, texts, start=0):
-        """Ids without special tokens: one call of the Rust code for all."""
+    def encode_plain(self, texts, start=0):
+        """Ids without special tokens, whole: one call of the Rust code for all.
+
+        Args:
+            texts: As in `encode`.
+            start: The first text's number, for errors.
+
+        Returns:
+            List of lists of ids.
+        """
         texts = list(texts)
+        if any(isinstance(text, tuple) for text in texts):
+            return self._encode_masked(texts, start)
         if self._segmenter is not None:
             for number, text in enumerate(texts, start):
                 check_text(text, number)
@@ -225,6 +238,29 @@ class Tokenizer:
                 check_text(text, number)
             raise error
         return [encoding.ids for encoding in encodings]
+
+    def _encode_masked(self, texts, start):
+        """The same, where some texts are tuples with masks between."""
+        mask_id = self.unk_id if self.mask_id is None else self.mask_id
+        mask = [] if mask_id is None else [mask_id]
+        parts = [[t] if isinstance(t, str) else list(t) for t in texts]
+        for pieces in parts:
+            # A mask takes the space before it, as that of RoBERTa does.
+            pieces[:-1] = [piece.rstrip() for piece in pieces[:-1]]
+        encoded = iter(self.encode_plain(itertools.chain(*parts), start))
+        rows = []
+        for pieces in parts:
+            ids = list(next(encoded))
+            for _ in pieces[1:]:
+                ids += mask + list(next(encoded))
+            rows.append(ids)
+        return rows
+
+    @property
+    def special_ids(self):
+        """The ids that stand for no text."""
+        around = [*self.template().before, *self.template().after]
+        return sorted({*around, *self._special_ids().values()} - {None})
 
     def _special_ids(self):
         return {

@@ -31,7 +31,7 @@ def set_embeddings(student, embeddings):
         ValueError: The table has another shape than that of the student, or
             values that are not finite.
     """
-    layer = _token_embedding(student)
+    layer = token_embedding(student)
     embeddings = np.asarray(embeddings)
     expected = tuple(layer.embeddings.shape)
     if embeddings.shape != expected:
@@ -142,7 +142,7 @@ def teacher_table(model, dim, tokens=None, tokenizer=None, seed=0):
     Source: the projection of a large model's embeddings is that of Jiao et
     al. 2020, "TinyBERT", here by principal components and not learned.
     """
-    table = keras.ops.convert_to_numpy(_token_embedding(model).embeddings)
+    table = keras.ops.convert_to_numpy(token_embedding(model).embeddings)
     if tokens is not None and tokenizer is None:
         raise ValueError(
             f"Received {len(tokens)} `tokens` without a `tokenizer`. Expected "
@@ -243,7 +243,12 @@ def _word_beginning(vocabulary):
     return ""
 
 
-def _token_embedding(model):
+def token_embedding(model):
+    """A model's word table, its layer `token_embedding`.
+
+    Raises:
+        ValueError: It has none.
+    """
     for layer in model._flatten_layers(include_self=False):
         if layer.name == TOKEN_EMBEDDING and hasattr(layer, "embeddings"):
             return layer

@@ -107,6 +107,7 @@ class _Tracing:
         self.blocks = []  # (input, outputs by the names in ATTENTION, output)
         self.pooled = None
         self._before_dropout = {}
+        self._names = {}
         self._attends = any(map(_attentions, _leaves(model)))
         self._is_block = _attentions if self._attends else _is_recurrent
         self.inputs = keras.tree.map_structure(
@@ -134,7 +135,7 @@ class _Tracing:
         elif self._is_block(layer):
             outputs = self._call_block(layer, *args, **kwargs)
         else:
-            outputs = layer(*args, **kwargs)
+            outputs = self._named_once(layer)(*args, **kwargs)
         if isinstance(layer, keras.layers.Dropout):
             self._before_dropout[id(outputs)] = args[0]
         elif isinstance(layer, keras.layers.Dense):
@@ -150,10 +151,17 @@ class _Tracing:
             attention = {name: outputs.pop(name) for name in ATTENTION}
             outputs = outputs["outputs"]
         else:
-            outputs = layer(*args, **kwargs)
+            outputs = self._named_once(layer)(*args, **kwargs)
         first = keras.tree.flatten(outputs)[0]
         self.blocks.append((args[0], attention, first))
         return outputs
+
+    def _named_once(self, layer):
+        # Two models inside of one may have layers of one name, as the teachers
+        # of an ensemble do, and side by side they may not.
+        if self._names.setdefault(layer.name, layer) is layer:
+            return layer
+        return _Renamed(layer)
 
     def find(self, name):
         """The tensor of a name."""
@@ -206,6 +214,24 @@ class _WithAttention(keras.layers.Layer):
         with _seen(attention) as seen:
             outputs = self.layer(*args, training=training, **kwargs)
         return {"outputs": outputs, **seen}
+
+
+class _Renamed(keras.layers.Layer):
+    """A layer, or an operation, under another name.
+
+    Args:
+        layer: The layer; its weights are shared.
+    """
+
+    def __init__(self, layer):
+        super().__init__(autocast=False)
+        self.layer = layer
+
+    def build(self, *args, **kwargs):
+        pass  # The layer is.
+
+    def call(self, *args, **kwargs):
+        return self.layer(*args, **kwargs)
 
 
 @contextlib.contextmanager

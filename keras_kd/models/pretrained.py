@@ -137,6 +137,22 @@ def load_pretrained(
     return model
 
 
+def find_heads(folder, allow_pickle=False):
+    """The heads that a checkpoint has; its weights are not read.
+
+    Args:
+        folder: str or path, as in `load_pretrained`.
+        allow_pickle: bool, as in `load_pretrained`.
+
+    Returns:
+        A set of `"pooler"` and the names of `task_head`.
+    """
+    path = resolve_folder(folder, allow_pickle)
+    config = read_config(path)
+    weights = _Weights(Checkpoint(path, allow_pickle), read_family(config))
+    return weights.heads(read_head(config))
+
+
 def tensor_table(config, head):
     """The rows of names by which `load_pretrained` fills a model.
 

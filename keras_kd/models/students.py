@@ -4,6 +4,7 @@ from functools import partial
 
 from keras_kd.models.attention import attention_student
 from keras_kd.models.bag import bag_student
+from keras_kd.models.bert_student import bert_student
 from keras_kd.models.embeddings import set_embeddings
 from keras_kd.models.recurrent import recurrent_student
 from keras_kd.models.transformer import transformer_student
@@ -14,11 +15,13 @@ _RECURRENT = {
     "units": "width",
     "embedding_dim": "embedding_dim",
 }
-_ENCODER = {
+_ATTENTION = {
     "num_layers": "layers",
     "hidden_dim": "width",
+    "num_heads": "heads",
     "max_length": "max_length",
 }
+_ENCODER = {**_ATTENTION, "intermediate_dim": "intermediate"}
 _BAG = {
     "num_layers": "layers",
     "hidden_dim": "width",
@@ -28,8 +31,9 @@ BUILDERS = {
     "bigru": (partial(recurrent_student, cell="gru"), _RECURRENT),
     "bilstm": (partial(recurrent_student, cell="lstm"), _RECURRENT),
     "transformer": (transformer_student, _ENCODER),
-    "attention": (attention_student, _ENCODER),
+    "attention": (attention_student, _ATTENTION),
     "bag": (bag_student, _BAG),
+    "bert": (bert_student, _ENCODER),
 }
 STUDENTS = tuple(BUILDERS)
 
@@ -44,6 +48,8 @@ def build_student(
     dropout=0.2,
     max_length=512,
     embeddings=None,
+    heads=None,
+    intermediate=None,
 ):
     """Builds a student by its name.
 
@@ -52,8 +58,8 @@ def build_student(
         vocabulary_size: Rows of the embedding table.
         num_outputs: Number of logits.
         layers: Number of layers: recurrent, of attention, or dense in a bag.
-        width: Units of each direction, hidden width of a Transformer or of
-            attention, or width of a bag's dense layers.
+        width: Units of each direction, hidden width of a Transformer, a BERT
+            or of attention, or width of a bag's dense layers.
         embedding_dim: Width of the embeddings of a recurrent student and of a
             bag. Those of the others are `width` wide.
         dropout: Rate everywhere.
@@ -61,6 +67,9 @@ def build_student(
         embeddings: Array `[vocabulary_size, width of the embeddings]` that
             the word table begins with, such as `read_word_vectors` and
             `teacher_table` give it; `None` for random ones.
+        heads: Attention heads, which have to divide `width`; by default 4.
+        intermediate: Width of the feed-forward layers of a Transformer or a
+            BERT; by default four times `width`.
 
     Returns:
         A functional `keras.Model`. Its word table is the layer
@@ -85,12 +94,15 @@ def build_student(
         "width": width,
         "embedding_dim": embedding_dim,
         "max_length": max_length,
+        "heads": heads,
+        "intermediate": intermediate,
     }
+    chosen = {own: sizes[name] for own, name in names.items()}
     student = build(
         vocabulary_size,
         num_outputs,
         dropout=dropout,
-        **{own: sizes[name] for own, name in names.items()},
+        **{own: size for own, size in chosen.items() if size is not None},
     )
     if embeddings is not None:
         set_embeddings(student, embeddings)

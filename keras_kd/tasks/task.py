@@ -1,5 +1,8 @@
 """What every task of whole texts has in common."""
 
+import os
+
+from keras_kd.data.masked_text import text_columns
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
 from keras_kd.data.sources import read_examples
@@ -92,7 +95,7 @@ class Task:
                     "example_id": example.example_id,
                     "target_key": target_key(token_ids, segment_ids),
                     "token_ids": token_ids,
-                    "text": example.fields[0],
+                    **text_columns("text", example.fields[0]),
                     "label": self.encode_label(
                         example.label, example.example_id
                     )
@@ -102,7 +105,7 @@ class Task:
                 }
                 if others:
                     row["segment_ids"] = segment_ids
-                    row["text_pair"] = example.fields[1]
+                    row |= text_columns("text_pair", example.fields[1])
                 yield row
 
     def make_rows(self, source, tokenizer, folder, max_length=128, **columns):
@@ -110,7 +113,8 @@ class Task:
 
         Args:
             source: A file, or `tfds:NAME`; see
-                `keras_kd.data.sources.read_examples`.
+                `keras_kd.data.sources.read_examples`. Or an iterable of
+                `Example`, such as an augmentation gives.
             tokenizer: `Tokenizer` of the teacher.
             folder: Folder of the rows. One that is there is replaced.
             max_length: The most tokens of a row.
@@ -119,9 +123,11 @@ class Task:
         Returns:
             `keras_kd.data.rows.Rows`.
         """
-        examples = read_examples(source, **columns)
-        rows = self.featurize(examples, tokenizer, max_length)
-        return write_rows(folder, rows, {"source": str(source)})
+        name = "examples"
+        if isinstance(source, (str, os.PathLike)):
+            name, source = str(source), read_examples(source, **columns)
+        rows = self.featurize(source, tokenizer, max_length)
+        return write_rows(folder, rows, {"source": name})
 
 
 def _groups(items, size):

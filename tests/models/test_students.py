@@ -11,15 +11,18 @@ import pytest
 
 from keras_kd.models.attention import attention_student
 from keras_kd.models.bag import bag_student
+from keras_kd.models.bert_student import bert_student
 from keras_kd.models.heads import masked_pool
+from keras_kd.models.initialization import init_from_teacher
 from keras_kd.models.recurrent import recurrent_student
 from keras_kd.models.students import STUDENTS
 from keras_kd.models.students import build_student
 from keras_kd.models.transformer import transformer_student
 
 VOCABULARY, OUTPUTS = 30, 3
-KINDS = ("gru", "lstm", "transformer", "attention", "bag")
+KINDS = ("gru", "lstm", "transformer", "attention", "bag", "bert")
 SAVED = ("gru", "lstm", "two_gru_mean", "two_attention_max", "two_bag")
+OF_KERAS_HUB = ("two_transformer_max", "bert", "bert_of_teacher")
 
 
 def gru(**kwargs):
@@ -43,6 +46,11 @@ def bag(**kwargs):
     return bag_student(VOCABULARY, OUTPUTS, **{**settings, **kwargs})
 
 
+def some_bert(**kwargs):
+    settings = {"hidden_dim": 4, "num_heads": 2, "max_length": 16, **kwargs}
+    return bert_student(VOCABULARY, OUTPUTS, **settings)
+
+
 BUILDERS = {
     "gru": gru,
     "lstm": lambda **kwargs: gru(cell="lstm", **kwargs),
@@ -57,6 +65,8 @@ BUILDERS = {
     "transformer": transformer,
     "two_transformer_max": lambda: transformer(num_layers=2, pooling="max"),
     "transformer_first": lambda: transformer(pooling="first"),
+    "bert": some_bert,
+    "bert_of_teacher": lambda: init_from_teacher(some_bert(num_layers=2), [1]),
 }
 
 
@@ -71,7 +81,17 @@ def ragged_batch(lengths=(5, 2, 3), width=5, filler=0, seed=0):
     return {"token_ids": tokens, "padding_mask": mask}
 
 
+def with_segments(model, features):
+    """The features, with token types where the model reads them."""
+    if "segment_ids" not in model._inputs_struct:
+        return features
+    positions = np.arange(features["token_ids"].shape[1])
+    segments = np.broadcast_to(positions % 2, features["token_ids"].shape)
+    return {**features, "segment_ids": segments.astype("int32")}
+
+
 def run(model, features):
+    features = with_segments(model, features)
     return keras.ops.convert_to_numpy(model(features, training=False))
 
 
@@ -149,7 +169,10 @@ def test_the_order_of_the_tokens_matters(name):
 @pytest.mark.parametrize("name", BUILDERS)
 def test_stock_layers_and_the_names_of_a_batch(name):
     model = BUILDERS[name]()
-    assert set(model._inputs_struct) == {"token_ids", "padding_mask"}
+    inputs = {"token_ids", "padding_mask"}
+    if "bert" in name:
+        inputs.add("segment_ids")
+    assert set(model._inputs_struct) == inputs
     assert {tensor.dtype for tensor in model.inputs} == {"int32"}
     assert model.output.shape == (None, OUTPUTS)
     packages = {
@@ -157,18 +180,18 @@ def test_stock_layers_and_the_names_of_a_batch(name):
         for layer in model._flatten_layers(include_self=False)
     }
     assert packages <= {"keras", "keras_hub"}
-    if "transformer" not in name:
+    if "transformer" not in name and "bert" not in name:
         assert packages == {"keras"}
 
 
 def test_saved_students_give_equal_logits_where_keras_kd_is_not(tmp_path):
     features = ragged_batch()
     expected = {}
-    for name in (*SAVED, "two_transformer_max"):
+    for name in (*SAVED, *OF_KERAS_HUB):
         model = spread(BUILDERS[name]())
         expected[name] = run(model, features)
         model.save(tmp_path / f"{name}.keras")
-    np.savez(tmp_path / "features.npz", **features)
+    np.savez(tmp_path / "features.npz", **with_segments(model, features))
     script = """
 import sys
 sys.modules["keras_kd"] = None
@@ -182,7 +205,8 @@ for name in sys.argv[2:]:
         del sys.modules["keras_hub"]
         import keras_hub
     model = keras.models.load_model(f"{folder}/{name}.keras")
-    logits[name] = model(features, training=False).numpy()
+    inputs = {key: features[key] for key in model.input}
+    logits[name] = model(inputs, training=False).numpy()
 numpy.savez(folder + "/logits.npz", **logits)
 """
     finished = subprocess.run(
@@ -209,7 +233,9 @@ def test_a_copy_from_the_configuration(name):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["gru", "transformer", "attention", "bag"])
+@pytest.mark.parametrize(
+    "name", ["gru", "transformer", "attention", "bag", "bert"]
+)
 def test_mixed_precision_gives_float32_logits(name, policy):
     reference = spread(BUILDERS[name]())
     keras.config.set_dtype_policy(policy)
@@ -233,6 +259,7 @@ def test_dropout_is_off_when_it_should_be():
         np.testing.assert_array_equal(
             run(model, features), run(model, features)
         )
+        features = with_segments(model, features)
         training = keras.ops.convert_to_numpy(model(features, training=True))
         assert np.abs(training - run(model, features)).max() > 1e-3
 
@@ -249,7 +276,7 @@ class TestByName:
 
     def test_the_names(self):
         assert STUDENTS == (
-            "bigru", "bilstm", "transformer", "attention", "bag"
+            "bigru", "bilstm", "transformer", "attention", "bag", "bert"
         )  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -258,6 +285,7 @@ class TestByName:
             ("bigru", "recurrent_layer", 6, 16),
             ("bilstm", "recurrent_layer", 6, 16),
             ("transformer", "transformer_layer", 8, 8),
+            ("bert", "transformer_layer", 8, 8),
             ("attention", "attention_layer", 8, 8),
             ("bag", "dense_layer", 6, 8),
         ],
@@ -292,7 +320,7 @@ class TestByName:
 
     @pytest.mark.parametrize("kind", STUDENTS)
     def test_embeddings_to_begin_with(self, kind):
-        width = 8 if kind in ("transformer", "attention") else 6
+        width = 8 if kind in ("transformer", "attention", "bert") else 6
         table = np.random.default_rng(0).normal(size=(VOCABULARY, width))
         model = self.make(kind, embeddings=table)
         layer = model.get_layer("token_embedding")
@@ -305,7 +333,7 @@ class TestByName:
 
     @pytest.mark.parametrize("kind", STUDENTS)
     def test_embeddings_of_another_shape(self, kind):
-        width = 8 if kind in ("transformer", "attention") else 6
+        width = 8 if kind in ("transformer", "attention", "bert") else 6
         expected = rf"\({VOCABULARY}, {width}\).*Received: \({VOCABULARY}, 5\)"
         with pytest.raises(ValueError, match=f"{expected}.*project"):
             self.make(kind, embeddings=np.zeros((VOCABULARY, 5)))
@@ -320,7 +348,7 @@ class TestByName:
 
     def test_tables_of_a_transformer_begin_differently(self):
         # One initializer, used twice, gives both the same values.
-        for kind in ("transformer", "attention"):
+        for kind in ("transformer", "attention", "bert"):
             model = self.make(kind, max_length=VOCABULARY)
             words, positions = (
                 next(v for v in model.variables if v.path.startswith(name))
@@ -328,6 +356,24 @@ class TestByName:
             )
             difference = keras.ops.convert_to_numpy(words - positions)
             assert np.abs(difference).max() > 1e-3
+
+    def test_heads_and_the_width_of_the_feed_forward_layers(self):
+        for kind in ("transformer", "bert"):
+            layer = self.make(kind).get_layer("transformer_layer_1")
+            assert (layer.num_heads, layer.intermediate_dim) == (4, 32)
+            layer = self.make(kind, heads=2, intermediate=5)
+            layer = layer.get_layer("transformer_layer_1")
+            assert (layer.num_heads, layer.intermediate_dim) == (2, 5)
+        layer = self.make("attention", heads=2).get_layer("attention_layer_0")
+        assert layer.num_heads == 2
+
+    def test_the_shape_of_tinybert(self):
+        model = build_student(
+            "bert", 30522, 2, 4, 312, max_length=512, heads=12,
+            intermediate=1200,
+        )  # fmt: skip
+        # Jiao et al. 2020, table 1: 14.5 million.
+        assert model.count_params() == 14_350_874
 
     def test_another_name(self):
         with pytest.raises(ValueError, match="'bigru', 'bilstm', .*: cnn"):
@@ -350,6 +396,8 @@ class TestRefusals:
             (lambda: transformer(num_heads=3), "num_heads=3, hidden_dim=4"),
             (lambda: transformer(num_layers=0), "1 or more, not 0"),
             (lambda: transformer(pooling="last"), "Received: last"),
+            (lambda: some_bert(num_heads=3), "num_heads=3, hidden_dim=4"),
+            (lambda: some_bert(num_layers=0), "1 or more, not 0"),
         ],
     )
     def test_settings(self, build, message):

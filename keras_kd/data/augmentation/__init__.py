@@ -1,0 +1,1 @@
+"""More text from the text there is, for the teacher to label."""

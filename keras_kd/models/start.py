@@ -1,0 +1,53 @@
+"""Students that begin as another one."""
+
+import keras
+
+
+def start_from(student, path):
+    """Copies the weights of a saved model, layer by layer.
+
+    What has the same name and the same shapes is copied, all else is left as
+    it is: a student that was taught by a general teacher gets a fresh head for
+    its task.
+
+    Args:
+        student: The student; changed in place.
+        path: A `.keras` file.
+
+    Returns:
+        Names of the student's layers that were left as they are.
+
+    Raises:
+        ValueError: No layer could be copied.
+
+    Example:
+
+    ```python
+    fresh = start_from(student, "tinybert/student.keras")
+    ```
+    """
+    import keras_hub  # noqa: F401  Its layers are looked up by name.
+
+    given = {
+        layer.name: layer.get_weights()
+        for layer in keras.saving.load_model(path, compile=False).layers
+    }
+    own = {layer.name: layer for layer in student.layers if layer.get_weights()}
+    left = []
+    for name, layer in own.items():
+        weights = given.get(name, [])
+        shapes = [
+            [w.shape for w in ws] for ws in (weights, layer.get_weights())
+        ]
+        if shapes[0] == shapes[1]:
+            layer.set_weights(weights)
+        else:
+            left.append(name)
+    if len(left) == len(own):
+        raise ValueError(
+            f"No layer of the student has the name and the shapes of one in "
+            f"'{path}'. Received: {sorted(own)} of the student and "
+            f"{sorted(name for name, ws in given.items() if ws)} there. Give "
+            "the student the same kind and sizes."
+        )
+    return left

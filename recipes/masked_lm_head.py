@@ -1,0 +1,179 @@
+"""A masked-LM head for a BERT that was published without one.
+
+    python -m recipes.masked_lm_head --data "$DATA/imdb/unsup.txt.gz" \\
+        --run runs/masked_lm
+
+Sentence encoders such as all-MiniLM-L6-v2 have lost the head that tells masked
+words. This trains a new one on raw text, one text a line: a dense layer, its
+normalisation and a bias over the encoder's own word table, and the encoder
+with them. What comes out is a Hugging Face folder, `RUN/model`, which
+`--augment-masked-lm` takes, and a masked-LM teacher.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_kd.cli import add_traceback
+from keras_kd.cli import guarded
+from keras_kd.cli import load_keras
+from recipes.teacher import find_teacher
+
+VALIDATION_TEXTS = 500
+
+
+def make_parser():
+    """The parser of the recipe's flags."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.masked_lm_head",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data", required=True, metavar="FILE", help="texts, one a line"
+    )
+    parser.add_argument("--run", required=True, metavar="DIR")
+    parser.add_argument(
+        "--teacher",
+        metavar="DIR",
+        default=find_teacher(),
+        help="the encoder: a Hugging Face folder (default: %(default)s)",
+    )
+    for name, kind, default, text in (
+        ("texts", int, 20000, "how many texts are read"),
+        ("max-length", int, 128, "tokens of a window"),
+        ("batch-size", int, 32, "windows a batch"),
+        ("steps", int, 2500, "optimizer steps"),
+        ("evaluate-every", int, 250, "steps between two validations"),
+        ("learning-rate", float, 5e-4, "peak of the learning rate"),
+        ("seed", int, 0, "seed of the masks, the order and the head"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=default,
+            metavar="N" if kind is int else "RATE",
+            help=f"{text} (default: %(default)s)",
+        )
+    add_traceback(parser)
+    return parser
+
+
+def run(options):
+    """Trains the head as the parsed flags say; resumable."""
+    load_keras()
+    import keras
+
+    from keras_kd.data.rows import open_or_write_rows
+    from keras_kd.data.text_windows import text_windows
+    from keras_kd.data.tokenization import Tokenizer
+    from keras_kd.models.huggingface_export import write_folder
+    from keras_kd.models.huggingface_folder import read_config
+    from keras_kd.models.huggingface_folder import resolve_folder
+    from keras_kd.models.pretrained import load_pretrained
+    from keras_kd.teachers.cache import file_hash
+
+    folder = resolve_folder(options.teacher)
+    tokenizer = Tokenizer.from_folder(folder)
+    parts = {}
+    for part, texts in read_texts(options.data, options.texts).items():
+        fingerprint = {
+            "source": file_hash(options.data),
+            "texts": options.texts,
+            "tokenizer": tokenizer.fingerprint,
+            "max_length": options.max_length,
+        }
+        parts[part] = open_or_write_rows(
+            Path(options.run) / "windows" / part,
+            lambda texts=texts: text_windows(
+                texts, tokenizer, options.max_length
+            ),
+            fingerprint,
+        )
+    print({part: f"{len(rows)} windows" for part, rows in parts.items()})
+    keras.utils.set_random_seed(options.seed)
+    model = load_pretrained(
+        folder,
+        "masked_lm",
+        num_outputs=tokenizer.vocabulary_size,
+    )
+    result = train(model, tokenizer, parts, options)
+    print(
+        f"Masked tokens told right: {result['best_score']:.2%} of "
+        f"{VALIDATION_TEXTS} texts that were not trained on (step "
+        f"{result['best_step']}, {result['seconds']:.0f} s)."
+    )
+    config = {**read_config(folder), "architectures": ["BertForMaskedLM"]}
+    write_folder(
+        Path(options.run) / "model", model, config, "masked_lm", tokenizer
+    )
+    print(f"Hugging Face folder: {Path(options.run) / 'model'}")
+
+
+def read_texts(path, count):
+    """Functions to the texts of each part: the first ones validate."""
+    import itertools
+
+    from keras_kd.data.sources import read_examples
+
+    def some(start, stop):
+        examples = read_examples(path, label=None)
+        for example in itertools.islice(examples, start, stop):
+            yield example.fields[0]
+
+    return {
+        "validation": some(0, VALIDATION_TEXTS),
+        "train": some(VALIDATION_TEXTS, VALIDATION_TEXTS + count),
+    }
+
+
+def train(model, tokenizer, parts, options):
+    """Trains a masked language model; gives the result of `train_unit`."""
+    from keras_kd.data.masked_batches import evaluation_masked_batches
+    from keras_kd.data.masked_batches import training_masked_batches
+    from keras_kd.distiller import Distiller
+    from keras_kd.models.masked_lm import MaskedTokenAccuracy
+    from keras_kd.models.masked_lm import at_positions
+    from keras_kd.models.masked_lm import masked_token_loss
+    from keras_kd.progress import TrainingProgress
+    from keras_kd.training import STATE_SECONDS
+    from keras_kd.training import adamw
+    from keras_kd.training import train_unit
+
+    trained = at_positions(model)
+    distiller = Distiller(trained)
+    distiller.compile(
+        adamw(options.learning_rate, options.steps),
+        loss=masked_token_loss,
+        metrics=[MaskedTokenAccuracy(name="accuracy")],
+    )
+
+    def score():
+        batches = evaluation_masked_batches(
+            parts["validation"], trained, tokenizer
+        )
+        logs = distiller.evaluate(batches, verbose=0, return_dict=True)
+        return logs["accuracy"], logs["loss"]
+
+    return train_unit(
+        Path(options.run) / "unit",
+        distiller,
+        lambda step: training_masked_batches(
+            parts["train"],
+            trained,
+            tokenizer,
+            options.batch_size,
+            options.seed,
+            step,
+        ),
+        score,
+        options.steps,
+        options.evaluate_every,
+        callbacks=[TrainingProgress("masked LM", options.steps, print)],
+        state_seconds=STATE_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    arguments = make_parser().parse_args()
+    sys.exit(guarded(run, arguments))

@@ -1,0 +1,40 @@
+"""Students that begin as a saved one."""
+
+import numpy as np
+import pytest
+
+from keras_kd.models.start import start_from
+from keras_kd.models.students import build_student
+
+
+@pytest.fixture
+def saved(tmp_path):
+    student = build_student("bag", 12, 3, width=4, embedding_dim=4)
+    student.save(tmp_path / "student.keras")
+    return student, tmp_path / "student.keras"
+
+
+def test_all_of_the_same_shape(saved):
+    given, path = saved
+    student = build_student("bag", 12, 3, width=4, embedding_dim=4)
+    assert start_from(student, path) == []
+    for own, copied in zip(student.get_weights(), given.get_weights()):
+        np.testing.assert_array_equal(own, copied)
+
+
+def test_another_head_stays_fresh(saved):
+    given, path = saved
+    student = build_student("bag", 12, 2, width=4, embedding_dim=4)
+    before = student.get_layer("logits").get_weights()
+    assert start_from(student, path) == ["logits"]
+    for own, fresh in zip(student.get_layer("logits").get_weights(), before):
+        np.testing.assert_array_equal(own, fresh)
+    table = student.get_layer("token_embedding").get_weights()[0]
+    expected = given.get_layer("token_embedding").get_weights()[0]
+    np.testing.assert_array_equal(table, expected)
+
+
+def test_nothing_fits(saved):
+    student = build_student("bigru", 9, 2, width=5, embedding_dim=5)
+    with pytest.raises(ValueError, match="No layer of the student has"):
+        start_from(student, saved[1])
