@@ -106,7 +106,7 @@ class DecoupledKD(DistillationLoss):
     >>> values = loss({"logits": [[0.0, 0.0, 0.0]]},
     ...               {"logits": [[2.0, 1.0, 0.0]]}, labels=[0])
     >>> round(float(values[0]), 4)
-    0.3364
+    0.451
     """
 
     outputs = (LOGITS,)

@@ -99,7 +99,7 @@ class SelfAttentionRelations(LayerLoss):
     >>> values = loss({"values/1": [[[[1.0]], [[1.0]]]]},
     ...               {"values/2": [[[[2.0, 0.0]], [[0.0, 2.0]]]]})
     >>> [round(float(value), 4) for value in values]
-    [0.4749]
+    [0.4779]
     """
 
     projects = False

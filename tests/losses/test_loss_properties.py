@@ -179,10 +179,17 @@ def test_half_precision_is_finite_and_is_computed_in_float32(name, dtype):
     np.testing.assert_allclose(
         values, cases.call(loss, *rounded, **CONTEXT), rtol=1e-6
     )
-    for slope in cases.gradients(
-        loss, student, TEACHER, dtype, **CONTEXT
-    ).values():
-        assert np.isfinite(slope.astype("float32")).all()
+    # Gradients come in half precision; of the products of states they are
+    # cubes.
+    slopes = cases.gradients(loss, STUDENT, TEACHER, dtype, **CONTEXT)
+    expected = cases.gradients(loss, STUDENT, TEACHER, **CONTEXT)
+    for output, slope in slopes.items():
+        np.testing.assert_allclose(
+            slope.astype("float32"),
+            expected[output],
+            rtol=0.1,
+            atol=0.05 * np.abs(expected[output]).max(),
+        )
 
 
 @every_loss
