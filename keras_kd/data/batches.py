@@ -131,7 +131,8 @@ def gather_batch(
     """A batch `(x, y)` by the contract of `keras_kd.batch`, in NumPy.
 
     Args:
-        rows: `Rows` with the columns `label` and `label_weight`.
+        rows: `Rows`; without the columns `label` and `label_weight` a batch
+            has no labels.
         positions: Which rows.
         names: The student's inputs.
         targets: Teacher targets (`lookup(keys) -> {name: array}`), if any.
@@ -139,14 +140,14 @@ def gather_batch(
         teacher_names: Inputs of a live teacher that reads the same tokens;
             put into the batch where the student has not all of them.
     """
-    labels = rows.column("label", positions)
-    if labels.dtype.kind == "f":
-        # A number to regress on has the shape of the output that gives it.
-        labels = labels[:, None]
-    y = {
-        batch.LABELS: labels,
-        batch.LABEL_WEIGHT: rows.column("label_weight", positions),
-    }
+    y = {}
+    if "label" in rows.columns:
+        labels = rows.column("label", positions)
+        if labels.dtype.kind == "f":
+            # A number to regress on has the shape of the output that gives it.
+            labels = labels[:, None]
+        y[batch.LABELS] = labels
+        y[batch.LABEL_WEIGHT] = rows.column("label_weight", positions)
     if targets is not None:
         y[batch.TEACHER] = targets.lookup(rows.keys(positions))
     if not set(teacher_names) <= set(names):

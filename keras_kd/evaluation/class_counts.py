@@ -64,8 +64,14 @@ def _matthews(hits, predicted, actual):
     )
 
 
+def _of_last_class(hits, predicted, actual):
+    """Of two classes the second one is what is looked for."""
+    return f1_scores(hits, predicted, actual)[..., -1]
+
+
 COUNT_METRICS = {
     "accuracy": _accuracy,
+    "f1": _of_last_class,
     "macro_f1": _macro(f1_scores),
     "macro_precision": _macro(_precisions),
     "macro_recall": _macro(_recalls),

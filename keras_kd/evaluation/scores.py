@@ -24,7 +24,8 @@ def classification_scores(
         class_names: Names of the classes, in the order of the logits.
 
     Returns:
-        A dictionary that can be written as JSON: `accuracy`; `macro_f1`,
+        A dictionary that can be written as JSON: `accuracy`; `f1` (of the
+        second of two classes, and of two alone); `macro_f1`,
         `macro_precision` and `macro_recall` (over the classes that occur in
         the labels or the predictions); `weighted_f1`, `weighted_precision` and
         `weighted_recall` (by true rows); `mcc` (Matthews), `nll` (mean
@@ -56,6 +57,7 @@ def classification_scores(
     scores = {
         name: float(metric(hits, predicted, actual))
         for name, metric in COUNT_METRICS.items()
+        if name != "f1" or len(class_names) == 2
     }
     rows = np.arange(len(labels))
     scores["nll"] = float(-log_softmax(logits)[rows, labels].mean())

@@ -19,7 +19,8 @@ class TextClassification(Task):
     Args:
         labels: Names of the classes, in the order of the logits.
         metric: The primary metric: `"accuracy"` (the default),
-            `"macro_f1"`, `"weighted_f1"` or `"mcc"`.
+            `"f1"` (of the second of two classes), `"macro_f1"`,
+            `"weighted_f1"` or `"mcc"`.
 
     Raises:
         DataError: Fewer than two classes, or one name twice.
@@ -33,13 +34,18 @@ class TextClassification(Task):
     """
 
     name = "classification"
-    metrics_of_choice = ("accuracy", "macro_f1", "weighted_f1", "mcc")
+    metrics_of_choice = ("accuracy", "f1", "macro_f1", "weighted_f1", "mcc")
     activation = "softmax"
     no_label = 0
 
     def __init__(self, labels, metric=None):
         super().__init__(metric)
         self.labels = check_names(labels, 2)
+        if metric == "f1" and len(self.labels) != 2:
+            raise ValueError(
+                "`metric` f1 is that of the second of two classes. Received: "
+                f"{len(self.labels)} classes. Give macro_f1 or weighted_f1."
+            )
         self._numbers = {label: i for i, label in enumerate(self.labels)}
 
     @property

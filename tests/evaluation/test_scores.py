@@ -71,6 +71,9 @@ def test_against_scikit_learn(classes):
             labels=range(classes),
         ),
     }
+    assert ("f1" in scores) == (classes == 2)
+    if classes == 2:
+        expected["f1"] = metrics.f1_score(labels, predictions)
     for average in ("macro", "weighted"):
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
             labels, predictions, average=average

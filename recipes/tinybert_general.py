@@ -1,0 +1,131 @@
+"""TinyBERT's general stage: a small BERT learns layers on raw text."""
+
+import itertools
+from pathlib import Path
+
+from keras_kd.cli import load_keras
+from keras_kd.configuration import ConfigurationError
+from keras_kd.setting_flags import resolve_settings
+
+VALIDATION_TEXTS = 200
+
+
+def teach_general(options, layers):
+    """Teaches a student the layers of a teacher on raw text; resumable.
+
+    Args:
+        options: Parsed options: `data` is a file of texts, `texts` how many
+            are read, `run` the folder; all else is in the settings.
+        layers: Names of the losses between layers.
+    """
+    for name in ("data", "run"):
+        if getattr(options, name) is None:
+            raise ConfigurationError(f"--{name} is needed.")
+    settings = resolve_settings(options)
+    load_keras()
+    import keras
+
+    from keras_kd.atomic_files import write_aside
+    from keras_kd.data.pipeline import evaluation_batches
+    from keras_kd.data.pipeline import training_batches
+    from keras_kd.data.tokenization import Tokenizer
+    from keras_kd.distiller import Distiller
+    from keras_kd.layer_distillation import layer_losses
+    from keras_kd.models.huggingface_folder import resolve_folder
+    from keras_kd.models.pretrained import load_pretrained
+    from keras_kd.models.students import build_student
+    from keras_kd.progress import TrainingProgress
+    from keras_kd.training import STATE_SECONDS
+    from keras_kd.training import adamw
+    from keras_kd.training import train_unit
+
+    folder = resolve_folder(settings.teacher)
+    tokenizer = Tokenizer.from_folder(folder)
+    rows = read_windows(options, settings, tokenizer)
+    keras.utils.set_random_seed(settings.seeds[0])
+    teacher = load_pretrained(folder)
+    student = build_student(
+        settings.student,
+        tokenizer.vocabulary_size,
+        2,  # The head has no meaning yet.
+        settings.layers,
+        settings.width,
+        dropout=settings.dropout,
+        heads=settings.heads,
+        intermediate=settings.intermediate,
+    )
+    distiller = Distiller(
+        student,
+        teacher,
+        layer_losses(
+            settings.layer_losses or layers,
+            student,
+            teacher,
+            settings.layer_map,
+            settings.layer_weight,
+        ),
+    )
+    distiller.compile(adamw(settings.learning_rate, settings.steps))
+
+    def score():
+        batches = evaluation_batches(
+            rows["validation"], student, teacher=teacher
+        )
+        return -distiller.evaluate(batches, verbose=0, return_dict=True)["loss"]
+
+    result = train_unit(
+        Path(options.run) / "unit",
+        distiller,
+        lambda step: training_batches(
+            rows["train"],
+            student,
+            settings.batch_size,
+            settings.seeds[0],
+            start_step=step,
+            teacher=teacher,
+        ),
+        score,
+        settings.steps,
+        settings.evaluate_every,
+        callbacks=[TrainingProgress("general stage", settings.steps, print)],
+        state_seconds=STATE_SECONDS,
+    )
+    path = Path(options.run) / "student.keras"
+    with write_aside(path) as temporary:
+        student.save(temporary)
+    print(
+        f"Loss between the layers, on texts that were not trained on: "
+        f"{-result['history'][0]['validation']:.4f} at step "
+        f"{result['history'][0]['step']}, {-result['best_score']:.4f} at step "
+        f"{result['best_step']} ({result['seconds']:.0f} s).\nStudent: {path}"
+    )
+
+
+def read_windows(options, settings, tokenizer):
+    """The texts as rows, by part: the first ones validate."""
+    from keras_kd.data.rows import open_or_write_rows
+    from keras_kd.data.sources import read_examples
+    from keras_kd.data.text_windows import text_windows
+    from keras_kd.teachers.cache import file_hash
+
+    fingerprint = {
+        "source": file_hash(options.data),
+        "texts": options.texts,
+        "tokenizer": tokenizer.fingerprint,
+        "max_length": settings.max_length,
+    }
+    limits = (0, VALIDATION_TEXTS, VALIDATION_TEXTS + options.texts)
+    rows = {}
+    for part, start, stop in zip(("validation", "train"), limits, limits[1:]):
+
+        def windows(start=start, stop=stop):
+            examples = read_examples(options.data, label=None)
+            texts = (
+                e.fields[0] for e in itertools.islice(examples, start, stop)
+            )
+            return text_windows(texts, tokenizer, settings.max_length)
+
+        rows[part] = open_or_write_rows(
+            Path(options.run) / "windows" / part, windows, fingerprint
+        )
+    return rows
