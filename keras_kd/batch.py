@@ -17,6 +17,7 @@ tokens and 0 on padding.
 TOKEN_IDS = "token_ids"
 SEGMENT_IDS = "segment_ids"
 PADDING_MASK = "padding_mask"
+MASK_POSITIONS = "mask_positions"  # Of a masked language model.
 
 LABELS = "labels"
 LABEL_WEIGHT = "label_weight"
@@ -25,6 +26,8 @@ TEACHER_INPUTS = "teacher_inputs"
 TARGET_KEYS = (LABELS, LABEL_WEIGHT, TEACHER, TEACHER_INPUTS)
 
 LOGITS = "logits"
+
+NO_TOKEN = -1  # The label of a position that has none.
 
 
 def input_names(model):

@@ -52,6 +52,8 @@ SIDEWAYS = {("keras_kd.inference", "keras_kd.data")}
 
 # `import keras_kd` works where TensorFlow is not installed.
 TENSORFLOW_MODULES = {
+    "keras_kd.data.masked_batches",
+    "keras_kd.data.numbered_batches",
     "keras_kd.data.pipeline",
     "keras_kd.distribution",
     "keras_kd.tensorflow_step",

@@ -9,8 +9,8 @@ from keras_kd.data.batches import BatchPlan
 from keras_kd.data.batches import by_length
 from keras_kd.data.masking import TokenMasking
 from keras_kd.data.masking import masked_batch
-from keras_kd.data.pipeline import inputs_of
-from keras_kd.data.pipeline import numbered_batches
+from keras_kd.data.numbered_batches import inputs_of
+from keras_kd.data.numbered_batches import numbered_batches
 
 # So that every validation hides the same tokens.
 VALIDATION_SEED = 0

@@ -5,9 +5,6 @@ import numpy as np
 from keras_kd import batch
 from keras_kd.data.batches import gather_inputs
 
-MASK_POSITIONS = "mask_positions"
-NO_TOKEN = -1  # The label of a place that is there to fill the batch.
-
 
 class TokenMasking:
     """Says which tokens of a batch are to be told, and hides them.
@@ -105,7 +102,7 @@ class TokenMasking:
             np.arange(len(token_ids))[:, None], positions.shape
         )
         result[rows[used], positions[used]] = hidden[used]
-        return result, positions, np.where(used, told, NO_TOKEN)
+        return result, positions, np.where(used, told, batch.NO_TOKEN)
 
 
 def masked_batch(rows, positions, names, masking, generator):
@@ -119,10 +116,12 @@ def masked_batch(rows, positions, names, masking, generator):
         generator: `numpy.random.Generator`.
     """
     inputs = gather_inputs(
-        rows, positions, [name for name in names if name != MASK_POSITIONS]
+        rows,
+        positions,
+        [name for name in names if name != batch.MASK_POSITIONS],
     )
     inputs[batch.TOKEN_IDS], places, labels = masking(
         inputs[batch.TOKEN_IDS], generator
     )
-    inputs[MASK_POSITIONS] = places
+    inputs[batch.MASK_POSITIONS] = places
     return inputs, {batch.LABELS: labels.astype("int32")}

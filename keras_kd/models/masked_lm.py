@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_kd.data.masking import MASK_POSITIONS
-from keras_kd.data.masking import NO_TOKEN
+from keras_kd.batch import MASK_POSITIONS
+from keras_kd.batch import NO_TOKEN
 
 
 def at_positions(model):

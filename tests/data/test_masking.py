@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_kd.data.masking import NO_TOKEN
+from keras_kd.batch import NO_TOKEN
 from keras_kd.data.masking import TokenMasking
 from keras_kd.data.text_windows import text_windows
 from keras_kd.data.tokenization import Tokenizer

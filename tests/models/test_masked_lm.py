@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd.data.masking import NO_TOKEN
+from keras_kd.batch import NO_TOKEN
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.huggingface_folder import read_config
