@@ -196,3 +196,24 @@ def test_training_speed_runs(tmp_path, capsys, full):
     assert "keras_kd, cached, buckets, int8 labelling" in shown
     assert "TextBrewer GeneralDistiller" in shown
     assert status == 0 and "NO." not in shown
+
+
+def test_layer_losses_in_small(tmp_path, capsys):
+    from benchmarks import layer_losses
+
+    tiny.write_bert(tmp_path / "bert", head=False)
+    flags = {
+        "teacher": tmp_path / "bert", "layers": 1, "width": 2, "heads": 2,
+        "intermediate": 4, "batch-size": 2, "length": 8, "steps": 1,
+        "repeats": 1,
+    }  # fmt: skip
+    kinds = dict(layer_losses.KINDS)
+    kinds.pop("and relations")  # Its 12 heads are too many for so small ones.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer_losses, "KINDS", kinds)
+        layer_losses.main([f"--{key}={value}" for key, value in flags.items()])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[3:9]] == [
+        "logits, from the cache", *kinds
+    ]  # fmt: skip
+    assert "Goal: hidden states and attention at most 1.6 times" in lines[-1]

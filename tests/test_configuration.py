@@ -154,7 +154,14 @@ def test_every_setting_has_help_and_a_known_type(field):
     assert len(field.metadata["help"]) > 10
     kind, several = setting_type(field)
     assert kind in (str, int, float, bool)
-    lists = ("labels", "seeds", "arms", "export", "teacher_layers", "layer_losses")
+    lists = (
+        "labels",
+        "seeds",
+        "arms",
+        "export",
+        "teacher_layers",
+        "layer_losses",
+    )
     assert several == (field.name in lists)
 
 

@@ -8,7 +8,7 @@ def start_from(student, path):
 
     What has the same name and the same shapes is copied, all else is left as
     it is: a student that was taught by a general teacher gets a fresh head for
-    its task.
+    its task. Of a longer position table the first rows are copied.
 
     Args:
         student: The student; changed in place.
@@ -26,20 +26,19 @@ def start_from(student, path):
     fresh = start_from(student, "tinybert/student.keras")
     ```
     """
-    import keras_hub  # noqa: F401  Its layers are looked up by name.
+    import keras_hub
 
     given = {
         layer.name: layer.get_weights()
         for layer in keras.saving.load_model(path, compile=False).layers
     }
-    own = {layer.name: layer for layer in student.layers if layer.get_weights()}
+    own = {layer.name: layer for layer in student.layers if layer.weights}
     left = []
     for name, layer in own.items():
         weights = given.get(name, [])
-        shapes = [
-            [w.shape for w in ws] for ws in (weights, layer.get_weights())
-        ]
-        if shapes[0] == shapes[1]:
+        if isinstance(layer, keras_hub.layers.PositionEmbedding):
+            weights = [table[: layer.sequence_length] for table in weights]
+        if [w.shape for w in weights] == [w.shape for w in layer.weights]:
             layer.set_weights(weights)
         else:
             left.append(name)

