@@ -18,7 +18,7 @@ DISTANCES = {
 ITERATIONS = 50
 
 
-def transport_plan(costs, regularization=0.05, iterations=ITERATIONS):
+def transport_plan(costs, regularization=0.1, iterations=ITERATIONS):
     """How much of each student layer is matched with each teacher layer.
 
     Sinkhorn's iterations, in log space. The plan has no gradient: that of the
@@ -122,7 +122,7 @@ class LayerTransport(ProjectedLoss):
         student_layers,
         teacher_layers,
         on="hidden_states",
-        regularization=0.05,
+        regularization=0.1,
         projection="linear",
         teacher_dim=None,
         weight=1.0,
