@@ -232,3 +232,10 @@ class TestResume:
         _, later = self.train(rows, tmp_path / "killed", 3)
         # The last backup was after step 6.
         assert later[:5] == batches[6:11]
+
+
+def test_no_thread_tunes_what_has_nothing_to_tune(small_rows, bag_classifier):
+    # TensorFlow waits for that thread at the end of each `fit`.
+    rows = small_rows([[2, 4, 3], [2, 5, 3]], labels=[0, 1])
+    batches = training_batches(rows, bag_classifier(), 2)
+    assert batches.options().autotune.enabled is False
