@@ -41,7 +41,7 @@ class Search:
     algorithm: str = "bayesian"
     trials: int | None = None
     objectives: list = field(default_factory=lambda: ["score"])
-    seed: int = 0
+    seed: int = 1000
 
     def __post_init__(self):
         if self.algorithm not in ALGORITHMS:

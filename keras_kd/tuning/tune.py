@@ -94,7 +94,10 @@ def tune(configuration, folder, search, command="", say=print):
     settings["targets"] = comparison.targets.fingerprint
     _refuse_others(folder, settings)
     write_json(folder / SEARCH_FILE, plain(settings))
-    write_json(folder / LABELLED_FILE, {"calls": comparison.teacher_calls})
+    labelled, calls = folder / LABELLED_FILE, comparison.teacher_calls
+    if labelled.exists():
+        calls += read_json(labelled)["calls"]
+    write_json(labelled, {"calls": calls})
     trials = Trials(comparison, folder / TRIALS_FOLDER, search.seed)
     every = configuration.evaluate_every
 
@@ -138,7 +141,7 @@ def tune(configuration, folder, search, command="", say=print):
         "configuration": configuration.to_dict(),
         "command": command,
         "primary_metric": comparison.task.primary_metric,
-        "teacher_calls": comparison.teacher_calls,
+        "teacher_calls": calls,
         "trial_teacher_calls": sum(one["teacher_calls"] for one in done),
         "trials": done,
         "failed": failed,
