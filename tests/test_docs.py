@@ -270,9 +270,11 @@ def test_python_blocks_run_in_order(page, named_files, tmp_path, monkeypatch):
 def test_commands_parse(words):
     options = cli.make_parser().parse_args(words)
     if words[0] in ("distill", "compare", "tune", "study"):
+        if options.config:
+            return  # A file that a run has written.
         configuration = cli.resolve_settings(options)
         complete = configuration.train and configuration.teacher and options.run
-        assert complete or options.config or options.print_config
+        assert complete or options.print_config
 
 
 @pytest.mark.parametrize("words", as_parameters(commands_of(["python", "-m"])))
