@@ -69,7 +69,9 @@ def layer_losses(names, student, teacher, layer_map="uniform", weight=1.0):
             f"also: {unknown}."
         )
     layers = block_count(student), block_count(teacher)
-    pairs = read_map(layer_map, *layers)
+    pairs = None  # A student without layers has a map of none.
+    if set(names) & set(_OF_PAIRS):
+        pairs = read_map(layer_map, *layers)
     weights = weight if isinstance(weight, list) else [weight] * len(names)
     return [
         _loss(name, pairs, layers, own)

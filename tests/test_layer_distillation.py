@@ -217,3 +217,12 @@ def test_each_loss_may_have_a_weight_of_its_own(compare):
         ("relational_distance", 0.5),
         ("contrastive", 3.0),
     ]
+
+
+def test_student_without_layers_learns_from_rows_alone():
+    student = build_student("bag", 9, 2, width=8, embedding_dim=8)
+    teacher = build_student("transformer", 9, 2, width=8, max_length=8)
+    (loss,) = layer_losses(["relational_distance"], student, teacher)
+    assert loss.name == "relational_distance"
+    with pytest.raises(ValueError, match="layers"):
+        layer_losses(["hidden_state_mse"], student, teacher)

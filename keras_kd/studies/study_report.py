@@ -109,7 +109,9 @@ def study_columns(result: dict) -> dict:
         f"distilled, {heading(metric)}": scores("distilled_scores"),
         "difference": compared(lambda c: f"{c['difference'] * factor:+.2f}"),
         "95% interval": compared(
-            lambda c: f"{c['lower'] * factor:+.2f} to {c['upper'] * factor:+.2f}"
+            lambda c: (
+                f"{c['lower'] * factor:+.2f} to {c['upper'] * factor:+.2f}"
+            )
         ),
         "verdict": compared(
             lambda c: c["verdict"] + " (provisional)" * bool(c["provisional"])

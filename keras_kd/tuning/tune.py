@@ -1,4 +1,4 @@
-    | `winner-TRIAL/` | the run of the winner, with its student and report |"""A whole search: label once, try, and train the winner on fresh seeds."""
+    | `winner-TRIAL/` | the run of the winner, with its student and report |"""A whole search: label once, try, and train the best on fresh seeds."""
 
 import dataclasses
 import math
@@ -132,7 +132,7 @@ def tune(configuration, folder, search, command="", say=print):
         if completed
     ]
     failed = [
-        {"settings": values, "message": (message or "").strip()[-500:]}
+        {"settings": values, "message": message}
         for values, _, completed, message in asked
         if not completed
     ]

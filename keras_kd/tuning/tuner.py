@@ -1,5 +1,6 @@
 """KerasTuner's algorithms, and its loop over trials."""
 
+import json
 import os
 import shutil
 import time
@@ -13,7 +14,9 @@ PROJECT = "keras_tuner"
 
 def is_worker():
     """Whether another process, the chief, says what is to be tried."""
-    return CHIEF_ADDRESS in os.environ and "chief" not in os.environ[TUNER_ID]
+    return CHIEF_ADDRESS in os.environ and "chief" not in os.environ.get(
+        TUNER_ID, "chief"
+    )
 
 
 def search_trials(search, ranges, intervals, folder, run_trial, say=print):
@@ -63,7 +66,7 @@ def search_trials(search, ranges, intervals, folder, run_trial, say=print):
 
     try:
         tuner = make()
-    except ValueError:
+    except json.JSONDecodeError:
         if is_worker():
             raise
         # Killed while it was written. The trials themselves are kept by us:
@@ -79,7 +82,7 @@ def search_trials(search, ranges, intervals, folder, run_trial, say=print):
         return None
     trials = [tuner.oracle.trials[key] for key in tuner.oracle.start_order]
     return [
-        (*_parts(one, intervals), one.status == "COMPLETED", one.message)
+        (*_parts(one, intervals), one.status == "COMPLETED", _message(one))
         for one in trials
     ]
 
@@ -98,6 +101,12 @@ def _parts(trial, intervals):
     intervals = values.get("tuner/epochs", intervals)
     values = {n: v for n, v in values.items() if not n.startswith("tuner/")}
     return values, intervals
+
+
+def _message(trial):
+    """The error of a failed trial, without its traceback."""
+    lines = (trial.message or "").strip().splitlines() or [""]
+    return lines[-1].partition("Error: ")[2]
 
 
 def _make_oracle(keras_tuner, search, space, intervals):

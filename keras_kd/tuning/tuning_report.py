@@ -135,7 +135,8 @@ def _winner_lines(result):
         *lines,
         "",
         "Trained again with seeds that the search has not seen, and scored "
-        f"once on the test rows ([report]({result['winner_folder']}/report.md)):",
+        "once on the test rows "
+        f"([report]({result['winner_folder']}/report.md)):",
         "",
         "```",
         console_table(winner),

@@ -113,7 +113,7 @@ def test_settings_that_cannot_stand_together_fail_a_trial(run):
     assert by_layers[1][0] and by_layers[3][0]
     completed, message = by_layers[2]
     assert not completed
-    assert "Two is one too many." in message
+    assert message == "Two is one too many."
 
 
 def test_error_that_is_no_trials_fault_ends_the_search(run):
