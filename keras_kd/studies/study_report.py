@@ -174,7 +174,8 @@ def _plot(result, rows):
     if kind in ("size", "temperature"):
         axes.set_xscale("log")
         axes.set_xticks(sorted(set(places.values())))
-        axes.xaxis.set_major_formatter("{x:,.0f}" if kind == "size" else "{x:g}")
+        shown = "{x:,.0f}" if kind == "size" else "{x:g}"
+        axes.xaxis.set_major_formatter(shown)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(axis="x", rotation=30 if kind == "size" else 0)
     if kind == "methods":
