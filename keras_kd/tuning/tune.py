@@ -1,4 +1,4 @@
-    | `winner-TRIAL/` | the run of the winner, with its student and report |"""A whole search: label once, try, and train the best on fresh seeds."""
+"""A whole search: label once, try, and train the best on fresh seeds."""
 
 import dataclasses
 import math
@@ -45,7 +45,7 @@ def tune(configuration, folder, search, command="", say=print):
     |---|---|
     | `tuning.md`, `tuning.json`, `tuning.png` | trials, front and winner |
     | `trials/` | a run folder for each trial |
-    | `winner/` | the run of the winner, with its student and report |
+    | `winner-TRIAL/` | the run of the winner, with its student and report |
     | `keras_tuner/` | KerasTuner's own project |
 
     Args:
