@@ -56,6 +56,7 @@ def make_cells(kind, configuration, values=None):
 
     Example:
 
+    >>> from keras_kd.configuration import Configuration
     >>> cells = make_cells("temperature", Configuration(), ["1", "4"])
     >>> [cell.name for cell in cells]
     ['temperature-1', 'temperature-4', 'temperature-4-unscaled']

@@ -131,6 +131,8 @@ def tune(configuration, folder, search, command="", say=print):
         for values, intervals, completed, _ in asked
         if completed
     ]
+    # A small space may be asked for the same more than once.
+    done = list({one["folder"]: one for one in done}.values())
     failed = [
         {"settings": values, "message": message}
         for values, _, completed, message in asked
