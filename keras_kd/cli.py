@@ -337,9 +337,7 @@ def _study(options):
         load_keras()
         from keras_kd.studies.study import study
 
-        study(
-            options.kind, *resolved, options.values, command=shown_command()
-        )
+        study(options.kind, *resolved, options.values, command=shown_command())
 
 
 def shown_command():

@@ -70,7 +70,9 @@ class TestTemperature:
             (1.0, "with"), (4.0, "with"), (4.0, "no"),
         ]  # fmt: skip
         assert {cell["steps"] for cell in result["cells"]} == {20}
-        assert {len(cell["distilled_scores"]) for cell in result["cells"]} == {1}
+        assert {len(cell["distilled_scores"]) for cell in result["cells"]} == {
+            1
+        }
 
     def test_student_alone_is_trained_once(self, temperatures):
         _, result, fitted = temperatures

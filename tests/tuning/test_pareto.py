@@ -29,7 +29,8 @@ def test_equal_ones_are_all_there():
 def test_against_the_definition():
     generator = np.random.default_rng(0)
     trials = [
-        trial(*map(float, values)) for values in generator.integers(0, 5, (60, 3))
+        trial(*map(float, values))
+        for values in generator.integers(0, 5, (60, 3))
     ]
     front = pareto_front(trials, ["score", "latency", "size"])
 

@@ -187,8 +187,9 @@ class TestAgain:
         )
         assert again["trials"] == finished.result["trials"]
         assert again["teacher_calls"] == 236
-        assert again["winner"]["comparison"] == (
-            finished.result["winner"]["comparison"]
+        assert (
+            again["winner"]["comparison"]
+            == (finished.result["winner"]["comparison"])
         )
 
     def test_other_settings_are_refused(self, finished, configuration):
