@@ -224,5 +224,5 @@ def test_student_without_layers_learns_from_rows_alone():
     teacher = build_student("transformer", 9, 2, width=8, max_length=8)
     (loss,) = layer_losses(["relational_distance"], student, teacher)
     assert loss.name == "relational_distance"
-    with pytest.raises(ValueError, match="layers"):
+    with pytest.raises(ValueError, match="A map needs a student"):
         layer_losses(["hidden_state_mse"], student, teacher)

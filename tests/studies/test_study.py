@@ -1,6 +1,7 @@
 """Whole studies in miniature."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -232,7 +233,7 @@ def test_command(settings, tmp_path, capsys):
     arguments += ["--values", "1", "--traceback"]
     assert main([str(argument) for argument in arguments]) == 0
     out = capsys.readouterr().out
-    assert "temperature  T^2" in out
+    assert re.search(r"\ntemperature +T\^2 +teacher", out)
     assert str(tmp_path / "run" / "study.md") in out
     assert Path(tmp_path / "run" / "study.json").exists()
 
