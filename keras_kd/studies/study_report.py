@@ -161,7 +161,7 @@ def _plot(result, rows):
             color=colors[name],
             marker="o",
             capsize=3,
-            linestyle="" if kind in ("methods", "teacher") else "-",
+            linestyle="-" if kind == "temperature" else "",
         )
     label = {
         "methods": "",
@@ -173,11 +173,28 @@ def _plot(result, rows):
     tidy_axes(axes, title[0].upper() + title[1:], label)
     if kind in ("size", "temperature"):
         axes.set_xscale("log")
-        axes.set_xticks(sorted(set(places.values())))
-        shown = "{x:,.0f}" if kind == "size" else "{x:g}"
-        axes.xaxis.set_major_formatter(shown)
+        ticks = sorted(set(places.values()))
+        # Sizes may lie close together: their names stand at the points.
+        axes.set_xticks(
+            ticks if kind == "temperature" else ticks[:: len(ticks) - 1 or 1]
+        )
+        axes.xaxis.set_major_formatter(
+            "{x:,.0f}" if kind == "size" else "{x:g}"
+        )
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.tick_params(axis="x", rotation=30 if kind == "size" else 0)
+    if kind in ("size", "teacher"):
+        for row in rows:
+            axes.annotate(
+                row["cell"],
+                (
+                    places[row["cell"]],
+                    np.mean(row["distilled_scores"]) * percent_factor(metric),
+                ),
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize=7,
+                parse_math=False,
+            )
     if kind == "methods":
         names = [row["method"] for row in rows]
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")

@@ -50,9 +50,13 @@ def write_tuning(folder: str | Path, result: dict) -> Path:
         [
             f"{len(done)} trials of {search['algorithm']}, chosen by "
             f"{metric_title(result['primary_metric'])} on the validation rows. "
-            f"The trials asked the teacher {result['trial_teacher_calls']} "
-            f"times; its targets were made before, in "
-            f"{result['teacher_calls']} calls.",
+            f"The teacher labelled {result['teacher_calls']} rows before them. "
+            + (
+                "For the losses between layers it ran live in each trial."
+                if result["configuration"].get("layer_losses")
+                else "The trials asked it "
+                f"{result['trial_teacher_calls']} times."
+            ),
         ],
         _winner_lines(result),
         [
@@ -72,8 +76,9 @@ def write_tuning(folder: str | Path, result: dict) -> Path:
                 trial_columns(sorted(done, key=lambda t: -t["score"]), result)
             ),
             "",
-            "`keras-kd compare --config trials/TRIAL/config.json --run DIR` "
-            "trains one of them again with seeds of its own.",
+            "To train another one again: `keras-kd compare --config "
+            "trials/TRIAL/config.json --arms teacher alone distilled --seeds 0 "
+            "1 2 --run DIR`.",
         ],
         [
             "## Failed",

@@ -145,7 +145,7 @@ class TestSearch:
     def test_report(self, finished):
         text = (finished.folder / "tuning.md").read_text(encoding="utf-8")
         assert "4 trials of random" in text
-        assert "asked the teacher 0 times" in text
+        assert "labelled 236 rows before them. The trials asked it 0" in text
         assert "## Best in score, latency, size" in text
         assert f"({finished.result['winner_folder']}/report.md)" in text
         assert (finished.folder / "tuning.png").stat().st_size > 5000
