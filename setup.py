@@ -33,6 +33,8 @@ setup(
         "numpy>=2",
         "scipy>=1.13",
         "matplotlib>=3.9",
+        "keras-tuner>=1.4.8,<2",
+        "scikit-learn>=1.5",
         "tensorboard>=2.19",
         "tqdm>=4.66",
     ],
@@ -41,7 +43,6 @@ setup(
         "parquet": ["pyarrow>=17"],
         "test": [
             "pytest>=8",
-            "scikit-learn>=1.5",
             "tensorflow-datasets>=4.9.9",
             "importlib_resources",
             "pyarrow>=17",

@@ -1,4 +1,4 @@
-"""The command line: `keras-kd distill | compare | evaluate | predict | export`.
+"""The command line, `keras-kd`: distill, compare, tune, study, and the rest.
 
 Every setting of `keras_kd.configuration.Configuration` is a flag.
 """
@@ -21,6 +21,9 @@ from keras_kd.export.standard_error import held_back
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import with_flags
+from keras_kd.studies.study_flags import add_study
+from keras_kd.tuning.search_flags import add_search
+from keras_kd.tuning.search_flags import read_search
 from keras_kd.version import __version__
 
 # What a shell gives a command that SIGPIPE has ended.
@@ -36,6 +39,27 @@ example:
       --teacher sentence-transformers/all-MiniLM-L6-v2 --run runs/reviews
 
 A run that was stopped goes on when the same command is given again.
+"""
+
+TUNE = """\
+Search for the settings that distil best, on targets that the teacher gives
+once, and train the best ones again with fresh seeds.
+
+example:
+  keras-kd tune --train reviews.csv --teacher runs/reviews/teacher \\
+      --tune temperature alpha layers=1,2 --trials 30 --run runs/search
+
+A search that was stopped goes on when the same command is given again.
+"""
+STUDY = """\
+Train students that differ in one thing, each in equal steps, and put them
+into one table and one plot.
+
+example:
+  keras-kd study temperature --train reviews.csv \\
+      --teacher runs/reviews/teacher --run runs/temperature
+
+A study that was stopped goes on when the same command is given again.
 """
 
 
@@ -135,6 +159,29 @@ def make_parser():
         add_settings(command, seeds=seeds)
 
     command = _add(
+        commands, "tune", "search for good settings", _tune, description=TUNE
+    )
+    command.usage = (
+        "keras-kd tune --train FILE --teacher DIR --run DIR [--tune NAME ...] "
+        "[settings]"
+    )
+    add_run(command)
+    add_search(command)
+    add_settings(command, seeds=[0, 1, 2])
+
+    command = _add(
+        commands, "study", "vary one thing, in equal steps", _study,
+        description=STUDY,
+    )  # fmt: skip
+    command.usage = (
+        "keras-kd study {methods,teacher,size,temperature} --train FILE "
+        "--teacher DIR --run DIR [settings]"
+    )
+    add_study(command)
+    add_run(command)
+    add_settings(command, seeds=[0, 1, 2])
+
+    command = _add(
         commands, "evaluate", "score a run's student on a file", _evaluate
     )
     command.add_argument("run", help="folder of the run", metavar="RUN")
@@ -224,8 +271,8 @@ def _add(commands, name, text, action, description=None):
     return command
 
 
-def run_distill(options, folder=lambda settings: None):
-    """Distils as parsed flags say, or prints what they come to.
+def resolve_run(options, folder=lambda settings: None):
+    """The settings and the folder that parsed flags come to, or prints them.
 
     Args:
         options: Parsed options, with those of `add_run` and `add_settings`.
@@ -250,15 +297,47 @@ def run_distill(options, folder=lambda settings: None):
     folder = options.run or folder(settings)
     if folder is None:
         raise ConfigurationError("--run is needed: the folder of the run.")
-    load_keras()
-    from keras_kd.distillation import distill
-
-    distill(settings, folder, command=shown_command())
     return settings, folder
+
+
+def run_distill(options, folder=lambda settings: None):
+    """Distils as parsed flags say; takes and gives what `resolve_run` does."""
+    resolved = resolve_run(options, folder)
+    if resolved is not None:
+        load_keras()
+        from keras_kd.distillation import distill
+
+        distill(*resolved, command=shown_command())
+    return resolved
+
+
+def run_tune(options, folder=lambda settings: None):
+    """Searches as parsed flags say; takes and gives what `resolve_run` does."""
+    search = read_search(options)
+    resolved = resolve_run(options, folder)
+    if resolved is not None:
+        load_keras()
+        from keras_kd.tuning.tune import tune
+
+        tune(*resolved, search, command=shown_command())
+    return resolved
 
 
 def _distill(options):
     run_distill(options)
+
+
+def _tune(options):
+    run_tune(options)
+
+
+def _study(options):
+    resolved = resolve_run(options)
+    if resolved is not None:
+        load_keras()
+        from keras_kd.studies.study import study
+
+        study(options.kind, *resolved, options.values, command=shown_command())
 
 
 def shown_command():

@@ -1,6 +1,7 @@
 """Teacher, student alone and student distilled, in equal steps; a verdict."""
 
 import contextlib
+import copy
 import hashlib
 import json
 import time
@@ -89,6 +90,22 @@ class Comparison:
         self.teacher_validation_score = None
         self._embeddings = None
         self.strategy = strategy_by_name(configuration.strategy)
+
+    def with_settings(self, configuration, run):
+        """The same rows, teacher and targets, for students of other settings.
+
+        Args:
+            configuration: `Configuration` that differs from this one's in how
+                a student is built and trained alone.
+            run: `RunFolder` of its units.
+
+        Returns:
+            A `Comparison` that is prepared as far as this one.
+        """
+        other = copy.copy(self)
+        other.configuration, other.run = configuration, run
+        other.teacher_calls, other._embeddings = 0, None
+        return other
 
     # === Preparation ===
 
@@ -315,7 +332,10 @@ class Comparison:
                 alpha, hard_label_weight = 1.0, 0.0
             losses = [
                 self.task.teacher_loss(
-                    configuration.loss, configuration.temperature, alpha
+                    configuration.loss,
+                    configuration.temperature,
+                    alpha,
+                    configuration.scale_by_temperature_squared,
                 )
             ]
         if arm.startswith("distilled") and configuration.layer_losses:

@@ -210,6 +210,9 @@ class Configuration:
         "soft_targets", "the loss on the teacher's logits", LOSSES
     )
     temperature: float = _setting(2.0, "temperature of the soft targets")
+    scale_by_temperature_squared: bool = _setting(
+        True, "multiply the soft targets by the square of the temperature"
+    )
     alpha: float = _setting(
         0.9, "weight of the teacher's loss; 1 - alpha is that of the labels"
     )
@@ -221,7 +224,10 @@ class Configuration:
         "uniform", "which layer learns from which: uniform, last, first, skip, "
         "last_only, or pairs such as 1:2,2:4,3:6 (student:teacher)"
     )  # fmt: skip
-    layer_weight: float = _setting(1.0, "weight of each loss between layers")
+    layer_weight: typing.Union[float, list[float]] = _setting(
+        1.0, "weight of each loss between layers: a number for all, or one "
+        "for each of them"
+    )  # fmt: skip
     layer_steps: int = _setting(
         0, "steps on the losses between layers alone, before all others; "
         "0: all losses at once"
@@ -310,9 +316,9 @@ class Configuration:
                 "such as google-bert/bert-base-uncased, where `augment` is "
                 "tinybert",
             )
-        for name in ("layer_weight", "layer_steps"):
-            if not 0 <= getattr(self, name) < math.inf:
-                _refuse(name, getattr(self, name), "0 or more and finite")
+        _check_layer_weight(self)
+        if not 0 <= self.layer_steps < math.inf:
+            _refuse("layer_steps", self.layer_steps, "0 or more and finite")
         if self.layer_losses is None and self.layer_steps:
             _refuse(
                 "layer_steps", self.layer_steps, "0 where `layer_losses` is not"
@@ -440,6 +446,18 @@ def _check_teachers(configuration):
     ):
         which = f"'validation', or {len(teachers)} numbers, none below 0"
         _refuse("teacher_weights", weights, which)
+
+
+def _check_layer_weight(configuration):
+    """Refuses weights that are none, or more or fewer than the losses."""
+    weight = configuration.layer_weight
+    weights = weight if isinstance(weight, list) else [weight]
+    if not all(0 <= one < math.inf for one in weights):
+        _refuse("layer_weight", weight, "0 or more and finite")
+    losses = configuration.layer_losses or []
+    if isinstance(weight, list) and len(weight) != len(losses):
+        many = f"one number, or {len(losses)}: one for each of {losses}"
+        _refuse("layer_weight", weight, many)
 
 
 def _check_teacher_layers(configuration):

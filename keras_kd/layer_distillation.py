@@ -48,7 +48,7 @@ def layer_losses(names, student, teacher, layer_map="uniform", weight=1.0):
         student: The student.
         teacher: The teacher.
         layer_map: One of `MAPS`, or pairs such as `"1:2,2:4"`.
-        weight: Weight of each loss.
+        weight: Weight of each loss: a number for all, or a list of them.
 
     Returns:
         List of `DistillationLoss`.
@@ -69,8 +69,14 @@ def layer_losses(names, student, teacher, layer_map="uniform", weight=1.0):
             f"also: {unknown}."
         )
     layers = block_count(student), block_count(teacher)
-    pairs = read_map(layer_map, *layers)
-    return [_loss(name, pairs, layers, weight) for name in names]
+    pairs = None  # A student without layers has a map of none.
+    if set(names) & set(_OF_PAIRS):
+        pairs = read_map(layer_map, *layers)
+    weights = weight if isinstance(weight, list) else [weight] * len(names)
+    return [
+        _loss(name, pairs, layers, own)
+        for name, own in zip(names, weights, strict=True)
+    ]
 
 
 def _loss(name, pairs, layers, weight):

@@ -10,11 +10,13 @@ from keras_kd.cli import add_run
 from keras_kd.cli import guarded
 from keras_kd.cli import load_keras
 from keras_kd.cli import run_distill
+from keras_kd.cli import run_tune
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import typed_settings
+from keras_kd.tuning.search_flags import add_search
 from recipes.recipe_steps import make_teacher
 from recipes.recipe_steps import prepare_alone
 from recipes.recipe_steps import score_further
@@ -108,6 +110,7 @@ class Recipe:
             folder="saved_models/, with a name of the data, the student and "
             "its layers",
         )
+        add_search(parser, tune=None)
         teacher = None if self.fresh_teacher else find_teacher()
         add_settings(parser, teacher=teacher, **self.defaults)
         return parser
@@ -145,6 +148,9 @@ class Recipe:
         settings = resolve_settings(options)
         if options.mode == "prepare":
             prepare_alone(settings, folder)
+            return
+        if options.tune is not None:
+            run_tune(options)
             return
         run_distill(options)
         if "distilled" in settings.arms:

@@ -23,7 +23,9 @@ from keras_kd.export.errors import ExportError
 from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
-COMMANDS = ("distill", "compare", "evaluate", "predict", "export")
+COMMANDS = (
+    "distill", "compare", "tune", "study", "evaluate", "predict", "export"
+)  # fmt: skip
 FIELDS = dataclasses.fields(Configuration)
 
 

@@ -188,8 +188,41 @@ class TestSettings:
             ),
             ({"layer_losses": ["hidden"]}, "`layer_losses` must be some of"),
             ({"layer_weight": -1.0}, "`layer_weight` must be 0 or more"),
+            (
+                {"layer_weight": [1.0, 2.0], "layer_losses": ["contrastive"]},
+                "`layer_weight` must be one number, or 1: one for each of",
+            ),
+            (
+                {
+                    "layer_weight": [1.0, -2.0],
+                    "layer_losses": ["contrastive", "embedding_mse"],
+                },
+                "`layer_weight` must be 0 or more",
+            ),
         ],
     )
     def test_what_does_not_fit(self, settings, said):
         with pytest.raises(ConfigurationError, match=said):
             Configuration(**settings)
+
+
+def test_each_loss_may_have_a_weight_of_its_own(compare):
+    comparison = compare(
+        layer_losses=["relational_distance", "contrastive"],
+        layer_weight=[0.5, 3.0],
+    )
+    student = comparison.build_student(8, 2)
+    losses = comparison._layer_losses(student)
+    assert [(loss.name, loss.weight) for loss in losses] == [
+        ("relational_distance", 0.5),
+        ("contrastive", 3.0),
+    ]
+
+
+def test_student_without_layers_learns_from_rows_alone():
+    student = build_student("bag", 9, 2, width=8, embedding_dim=8)
+    teacher = build_student("transformer", 9, 2, width=8, max_length=8)
+    (loss,) = layer_losses(["relational_distance"], student, teacher)
+    assert loss.name == "relational_distance"
+    with pytest.raises(ValueError, match="A map needs a student"):
+        layer_losses(["hidden_state_mse"], student, teacher)

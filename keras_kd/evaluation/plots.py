@@ -47,13 +47,7 @@ def write_plots(folder: str | Path, result: dict) -> list[str]:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib, which is not installed. Run "
-            "`pip install matplotlib` and write the report again."
-        ) from error
+    check_matplotlib()
     figures = {
         LEARNING_CURVES: _learning_curves(result),
         CONFUSION_MATRIX: _confusion_matrix(result),
@@ -63,15 +57,24 @@ def write_plots(folder: str | Path, result: dict) -> list[str]:
     written = []
     for name, figure in figures.items():
         if figure is not None:
-            with write_aside(Path(folder) / name) as temporary:
-                figure.savefig(
-                    temporary, dpi=150, format="png", bbox_inches="tight"
-                )
+            save_figure(Path(folder) / name, figure)
             written.append(name)
     return written
 
 
-def _figure(width, height, columns=1):
+def check_matplotlib():
+    """Raises an `ImportError` that says what to install."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib, which is not installed. Run "
+            "`pip install matplotlib` and write the report again."
+        ) from error
+
+
+def make_figure(width, height, columns=1):
+    """A figure in inches, and its axes side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -81,12 +84,19 @@ def _figure(width, height, columns=1):
     return figure, axes
 
 
-def _tidy(axes, title, x_label):
+def tidy_axes(axes, title, x_label):
+    """Gives axes their title and label, a light grid and no frame."""
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(x_label)
     axes.grid(color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(path, figure):
+    """Writes a figure as .png, aside and renamed."""
+    with write_aside(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png", bbox_inches="tight")
 
 
 def _colors(result):
@@ -109,7 +119,7 @@ def _learning_curves(result):
     if not drawn:
         return None
     colors = _colors(result)
-    figure, all_axes = _figure(4.6 * len(drawn) + 1.0, 3.6, len(drawn))
+    figure, all_axes = make_figure(4.6 * len(drawn) + 1.0, 3.6, len(drawn))
     lines = {}
     for axes, key in zip(all_axes, drawn, strict=True):
         title, factor = panels[key]
@@ -123,7 +133,7 @@ def _learning_curves(result):
                 marker="o" if len(steps) <= MARKED_POINTS else "",
                 markersize=3,
             )
-        _tidy(axes, title, "step")
+        tidy_axes(axes, title, "step")
         axes.set_xlim(left=0)
     figure.legend(
         lines.values(),
@@ -163,7 +173,9 @@ def _confusion_matrix(result):
     arms = list(counts) if classes <= SIDE_BY_SIDE_CLASSES else [last]
     names = _class_names(result, classes)
     side = min(max(2.8, 0.62 * classes + 1.2), 11.0)
-    figure, all_axes = _figure(side * len(arms) + 1.2, side + 0.6, len(arms))
+    figure, all_axes = make_figure(
+        side * len(arms) + 1.2, side + 0.6, len(arms)
+    )
     for axes, arm in zip(all_axes, arms, strict=True):
         of_class = counts[arm].sum(axis=1, keepdims=True)
         shares = 100 * counts[arm] / np.maximum(of_class, 1)
@@ -239,13 +251,13 @@ def _predictions(result):
     everything = np.concatenate([labels, *arms.values()])
     ends = everything.min(), everything.max()
     colors = _colors(result | {"arms": arms})
-    figure, all_axes = _figure(3.2 * len(arms) + 0.6, 3.4, len(arms))
+    figure, all_axes = make_figure(3.2 * len(arms) + 0.6, 3.4, len(arms))
     for axes, (arm, values) in zip(all_axes, arms.items(), strict=True):
         axes.plot(ends, ends, color="#999999", linewidth=1.0)
         axes.scatter(
             labels, values, s=9, color=colors[arm], alpha=0.5, linewidths=0
         )
-        _tidy(axes, arm_title(arm), "label")
+        tidy_axes(axes, arm_title(arm), "label")
         axes.set_box_aspect(1)
         if arm == list(arms)[0]:
             axes.set_ylabel("prediction")
@@ -259,7 +271,7 @@ def _score_against_size(result):
     metric = primary_metric(result)
     factor = percent_factor(metric)
     colors = _colors(result)
-    figure, (axes,) = _figure(7.6, 3.8)
+    figure, (axes,) = make_figure(7.6, 3.8)
     points = {}
     for arm in result["arms"]:
         scores = np.multiply(arm_values(result, arm, metric), factor)
@@ -292,7 +304,7 @@ def _score_against_size(result):
     if not points:
         return None
     title = f"{heading(metric)}, {compared_split(result)} rows"
-    _tidy(axes, title[0].upper() + title[1:], "size on disk (MB)")
+    tidy_axes(axes, title[0].upper() + title[1:], "size on disk (MB)")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")

@@ -87,7 +87,7 @@ class MultiLabelClassification(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
 
-    def teacher_loss(self, name, temperature, weight):
+    def teacher_loss(self, name, temperature, weight, squared=True):
         """The loss on the teacher's logits.
 
         Keras' binary cross-entropy is a mean over the labels; the teacher's
@@ -96,7 +96,7 @@ class MultiLabelClassification(Task):
         weight = weight / self.num_outputs
         if name == "logits_mse":
             return LogitsMSE(weight=weight)
-        return SigmoidSoftTargets(temperature, weight=weight)
+        return SigmoidSoftTargets(temperature, weight, squared)
 
     def scores(self, logits, labels):
         """See `keras_kd.evaluation.multi_label_scores`."""

@@ -26,7 +26,7 @@ class Task:
     | `activation` | what makes probabilities of logits; `None` if nothing |
     | `no_label` | what stands where a row has no label |
     | `hard_label_loss()`, `metrics()` | for `Distiller.compile` |
-    | `teacher_loss(name, temperature, weight)` | the distillation loss |
+    | `teacher_loss(name, temperature, weight, squared)` | on its logits |
     | `scores(logits, labels)` | a dictionary, the primary metric in it |
     | `loss_of_scores` | the score that is a loss, to break ties by |
     | `comparable(logits, labels)` | what `bootstrap_metric` reads |

@@ -78,11 +78,11 @@ class TextClassification(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
-    def teacher_loss(self, name, temperature, weight):
+    def teacher_loss(self, name, temperature, weight, squared=True):
         """The loss on the teacher's logits."""
         if name == "logits_mse":
             return LogitsMSE(weight=weight)
-        return SoftTargets(temperature, weight=weight)
+        return SoftTargets(temperature, weight, squared)
 
     def scores(self, logits, labels):
         """See `keras_kd.evaluation.scores.classification_scores`."""

@@ -73,7 +73,7 @@ class TextRegression(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.MeanAbsoluteError(name="mae")]
 
-    def teacher_loss(self, name, temperature, weight):
+    def teacher_loss(self, name, temperature, weight, squared=True):
         """The squared error to the teacher's number: no temperature here."""
         return LogitsMSE(weight=weight)
 

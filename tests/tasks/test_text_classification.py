@@ -265,3 +265,13 @@ def test_a_student_learns_the_task(task, word_tokenizer, tmp_path):
     assert logs["accuracy"] == 1.0
     positive = student({"token_ids": np.array([[2, 4, 6, 3]])})
     assert int(np.argmax(positive)) == task.labels.index("positive")
+
+
+def test_square_of_the_temperature_can_be_left_out():
+    task = TextClassification(["bad", "good"])
+    student, teacher = {"logits": [[1.0, 0.0]]}, {"logits": [[0.0, 2.0]]}
+    with_it = task.teacher_loss("soft_targets", 3.0, 1.0)(student, teacher)
+    without = task.teacher_loss("soft_targets", 3.0, 1.0, squared=False)(
+        student, teacher
+    )
+    assert float(with_it[0]) == pytest.approx(9 * float(without[0]), rel=1e-5)

@@ -1,0 +1,1 @@
+"""Studies: students that differ in one thing, side by side."""

@@ -1,0 +1,1 @@
+"""The search for settings that distil best, on targets asked for once."""
