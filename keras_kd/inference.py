@@ -8,6 +8,7 @@ import numpy as np
 from keras_kd import batch
 from keras_kd.data.batches import by_length
 from keras_kd.data.batches import gather_inputs
+from keras_kd.data.token_outputs import TokenOutputs
 
 
 def keras_runtime(model):
@@ -69,18 +70,26 @@ def predict_batches(runtime, rows, positions=None, tokens_per_batch=8192):
         yield chosen, predict(gather_inputs(rows, chosen, names))
 
 
-def predict_rows(runtime, rows, output=batch.LOGITS, progress=None):
+def predict_rows(
+    runtime, rows, output=batch.LOGITS, progress=None, per_token=False
+):
     """One output of a model for every row, in the order of the rows.
 
     Args:
         runtime: As in `predict_batches`.
         rows: `Rows`.
-        output: Name of an output with one array of equal shape a row.
+        output: Name of an output with one array of equal shape a row, or a
+            token.
         progress: Function that is told how many rows were done.
+        per_token: Whether it has one a token: its second axis is that of the
+            tokens, padding included.
 
     Returns:
-        `[rows, ...]` array, float32.
+        `[rows, ...]` array, float32; of an output for each token
+        `TokenOutputs`, without padding.
     """
+    if per_token:
+        return _predict_tokens(runtime, rows, output, progress)
     result = None
     for positions, outputs in predict_batches(runtime, rows):
         values = np.asarray(outputs[output])
@@ -90,3 +99,16 @@ def predict_rows(runtime, rows, output=batch.LOGITS, progress=None):
         if progress is not None:
             progress(len(positions))
     return result
+
+
+def _predict_tokens(runtime, rows, output, progress):
+    lengths = rows.lengths(batch.TOKEN_IDS)
+    result = [None] * len(rows)
+    for positions, outputs in predict_batches(runtime, rows):
+        values = np.asarray(outputs[output], "float32")
+        for position, row in zip(positions, values):
+            # A copy: a view would keep the padding of the whole batch.
+            result[position] = row[: lengths[position]].copy()
+        if progress is not None:
+            progress(len(positions))
+    return TokenOutputs.join(result)

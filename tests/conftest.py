@@ -57,7 +57,7 @@ def small_rows(tmp_path):
                     "example_id": f"row-{index}",
                     "target_key": target_key(ids),
                     "token_ids": ids,
-                    "label": 0 if labels is None else int(labels[index]),
+                    "label": 0 if labels is None else labels[index],
                     "label_weight": 1.0 if weights is None else weights[index],
                     **{key: column[index] for key, column in columns.items()},
                 }

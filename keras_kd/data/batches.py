@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from keras_kd import batch
+from keras_kd.data.token_outputs import TokenOutputs
 
 # Rows are sorted by length inside a window of this many batches.
 WINDOW = 50
@@ -140,18 +141,28 @@ def gather_batch(
         teacher_names: Inputs of a live teacher that reads the same tokens;
             put into the batch where the student has not all of them.
     """
+    x = gather_inputs(rows, positions, names, length)
+    width = x[batch.TOKEN_IDS].shape[1]
     y = {}
     if "label" in rows.columns:
-        labels = rows.column("label", positions)
+        if rows.is_ragged("label"):
+            labels = rows.padded("label", positions, width, batch.NO_TOKEN)
+        else:
+            labels = rows.column("label", positions)
         if labels.dtype.kind == "f":
             # A number to regress on has the shape of the output that gives it.
             labels = labels[:, None]
         y[batch.LABELS] = labels
         y[batch.LABEL_WEIGHT] = rows.column("label_weight", positions)
     if targets is not None:
-        y[batch.TEACHER] = targets.lookup(rows.keys(positions))
+        y[batch.TEACHER] = {
+            name: values.padded(range(len(values)), width)
+            if isinstance(values, TokenOutputs)
+            else values
+            for name, values in targets.lookup(rows.keys(positions)).items()
+        }
     if not set(teacher_names) <= set(names):
         y[batch.TEACHER_INPUTS] = gather_inputs(
             rows, positions, teacher_names, length
         )
-    return gather_inputs(rows, positions, names, length), y
+    return x, y

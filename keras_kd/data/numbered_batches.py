@@ -24,7 +24,7 @@ def numbered_batches(gather, like, count=None, length=None, ragged=inputs_of):
         count: How many batches; `None` is without end.
         length: Length of what is ragged, where it is fixed.
         ragged: Function from `(x, y)` to the list of its arrays `[batch,
-            length]` whose length is another one in each batch.
+            length, ...]` whose length is another one in each batch.
     """
     flat, of_any_length = tf.nest.flatten(like), ragged(*like)
 
@@ -36,8 +36,10 @@ def numbered_batches(gather, like, count=None, length=None, ragged=inputs_of):
         )
         for array, example in zip(arrays, flat):
             is_ragged = any(example is values for values in of_any_length)
-            shape = [length] if is_ragged else example.shape[1:]
-            array.set_shape([None, *shape])
+            shape = [None, *example.shape[1:]]
+            if is_ragged:
+                shape[1] = length
+            array.set_shape(shape)
         return tf.nest.pack_sequence_as(like, arrays)
 
     if count is None:

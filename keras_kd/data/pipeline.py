@@ -6,6 +6,7 @@ from keras_kd import batch
 from keras_kd.data.batches import BatchPlan
 from keras_kd.data.batches import by_length
 from keras_kd.data.batches import gather_batch
+from keras_kd.data.numbered_batches import inputs_of
 from keras_kd.data.numbered_batches import numbered_batches
 
 
@@ -70,6 +71,18 @@ def _dataset(rows, model, rows_at, targets, count, length=None, teacher=None):
         length=length,
         teacher_names=() if teacher is None else batch.input_names(teacher),
     )
+
+    def ragged(x, y):
+        arrays = inputs_of(x, y)
+        if "label" in rows.columns and rows.is_ragged("label"):
+            arrays.append(y[batch.LABELS])
+        per_token = getattr(targets, "per_token", ())
+        return arrays + [y[batch.TEACHER][name] for name in per_token]
+
     return numbered_batches(
-        lambda number: gather(rows_at(number)), gather([0]), count, length
+        lambda number: gather(rows_at(number)),
+        gather([0]),
+        count,
+        length,
+        ragged,
     )

@@ -93,15 +93,19 @@ class Rows:
         (owner,), (local,) = self._located(np.array([position]))
         return self.parts[owner].ragged(name, local)
 
-    def padded(self, name, positions, length=None):
-        """`[rows, length]` int32, padded on the right with 0."""
+    def is_ragged(self, name):
+        """Whether a column has a list for each row."""
+        return self.parts[0].specs[name]["kind"] == "ragged"
+
+    def padded(self, name, positions, length=None, padding=0):
+        """`[rows, length]` int32, padded on the right."""
         owners, local = self._located(np.asarray(positions))
         lists = [
             self.parts[owner].ragged(name, number)
             for owner, number in zip(owners, local)
         ]
         length = length or max(len(values) for values in lists)
-        result = np.zeros((len(lists), length), "int32")
+        result = np.full((len(lists), length), padding, "int32")
         for target, values in zip(result, lists):
             target[: len(values)] = values[:length]
         return result

@@ -11,6 +11,7 @@ from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.data.rows import KEY_BYTES
 from keras_kd.data.rows import as_keys
+from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.inference import predict_batches
 
 MANIFEST = "manifest.json"
@@ -28,6 +29,8 @@ class TeacherTargets:
     Args:
         folder: Folder of the shards.
         fingerprint: Dictionary of what decides the targets.
+        per_token: Names of the outputs that have one array a token: their
+            second axis is that of the tokens. They are kept without padding.
 
     Raises:
         ValueError: The folder holds targets under another fingerprint.
@@ -41,7 +44,8 @@ class TeacherTargets:
     ```
     """
 
-    def __init__(self, folder, fingerprint):
+    def __init__(self, folder, fingerprint, per_token=()):
+        self.per_token = tuple(per_token)
         self.folder = Path(folder)
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.rebuilt = []
@@ -75,10 +79,7 @@ class TeacherTargets:
 
     def _map_shards(self):
         tensors = [read_tensors(self.folder / name) for name in self._shards]
-        self._outputs = [
-            {name: t for name, t in shard.items() if name != KEYS}
-            for shard in tensors
-        ]
+        self._outputs = [self._outputs_of(shard) for shard in tensors]
         keys = [as_keys(shard[KEYS]) for shard in tensors]
         sizes = [len(shard) for shard in keys]
         keys = np.concatenate(keys) if keys else np.empty(0, f"S{KEY_BYTES}")
@@ -88,6 +89,15 @@ class TeacherTargets:
         self._local = np.concatenate(
             [np.arange(size) for size in sizes] or [np.empty(0, int)]
         )[order]
+
+    def _outputs_of(self, shard):
+        names = set(shard) - {KEYS, *map(lengths_of, self.per_token)}
+        return {
+            name: TokenOutputs(shard[name], shard[lengths_of(name)])
+            if name in self.per_token
+            else shard[name]
+            for name in sorted(names)
+        }
 
     def __len__(self):
         return len(self._keys)
@@ -110,6 +120,8 @@ class TeacherTargets:
     def lookup(self, keys):
         """The outputs of some keys: `{name: [len(keys), ...]}`, float32.
 
+        Those for each token are `TokenOutputs`.
+
         Raises:
             KeyError: A key without a target.
         """
@@ -123,6 +135,12 @@ class TeacherTargets:
         owners, local = self._owners[places], self._local[places]
         result = {}
         for name in self._outputs[0]:
+            if name in self.per_token:
+                rows = [
+                    self._outputs[o][name][i] for o, i in zip(owners, local)
+                ]
+                result[name] = TokenOutputs.join(rows)
+                continue
             first = self._outputs[0][name]
             values = np.empty((len(keys), *first.shape[1:]), "float32")
             for owner in np.unique(owners):
@@ -167,27 +185,42 @@ class TeacherTargets:
                 self._map_shards()
         return len(positions)
 
+    def _without_padding(self, rows, collected, name):
+        """An output for each token of the rows of a shard."""
+        return TokenOutputs.join(
+            [
+                values[:length]
+                for chosen, outputs in collected
+                for values, length in zip(
+                    np.asarray(outputs[name]), rows.lengths("token_ids", chosen)
+                )
+            ]
+        )
+
     def _write_shard(self, rows, collected):
         from safetensors.numpy import save_file
 
         positions = np.concatenate([chosen for chosen, _ in collected])
-        tensors = {
-            name: storable(
-                np.concatenate(
-                    [np.asarray(outputs[name]) for _, outputs in collected]
+        tensors = {}
+        for name in collected[0][1]:
+            if name in self.per_token:
+                outputs = self._without_padding(rows, collected, name)
+                tensors[lengths_of(name)] = outputs.lengths.astype("int32")
+                values, owners = outputs.values, outputs.owners()
+            else:
+                values = np.concatenate(
+                    [np.asarray(o[name]) for _, o in collected]
                 )
-            )
-            for name in collected[0][1]
-        }
-        for name, values in tensors.items():
+                owners = np.arange(len(values))
+            tensors[name] = storable(values)
             finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
             if not finite.all():
-                row = positions[np.argmin(finite)]
+                wrong = np.unique(owners[~finite])
                 raise ValueError(
-                    f"The teacher's {name} of {(~finite).sum()} rows are NaN "
-                    "or infinite, first for "
-                    f"'{rows.text('example_id', row)}'. Check the teacher's "
-                    "weights and precision."
+                    f"The teacher's {name} of {len(wrong)} rows are NaN or "
+                    "infinite, first for "
+                    f"'{rows.text('example_id', positions[wrong[0]])}'. Check "
+                    "the teacher's weights and precision."
                 )
         keys = rows.column("target_key", positions)
         name = hashlib.blake2b(keys.tobytes(), digest_size=8).hexdigest()
@@ -199,6 +232,11 @@ class TeacherTargets:
             self.folder / MANIFEST,
             {"fingerprint": self.fingerprint, "shards": self._shards},
         )
+
+
+def lengths_of(name):
+    """The name of the tensor with the tokens of each row."""
+    return f"{name}/lengths"
 
 
 def storable(values):
@@ -214,7 +252,12 @@ def read_tensors(path):
     The library's own NumPy reader copies a tensor whole; a shard may be large
     and a batch needs a few of its rows.
     """
-    types = {"F32": "float32", "F16": "float16", "U8": "uint8"}
+    types = {
+        "F32": "float32",
+        "F16": "float16",
+        "I32": "int32",
+        "U8": "uint8",
+    }
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))

@@ -18,6 +18,11 @@ class ShuffledTargets:
         self._keys = keys
         self._other = np.random.default_rng(seed).permutation(keys)
 
+    @property
+    def per_token(self):
+        """Names of the outputs that have one array a token."""
+        return self._targets.per_token
+
     def lookup(self, keys):
         """The targets of the rows that these were exchanged with."""
         return self._targets.lookup(
