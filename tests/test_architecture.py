@@ -60,6 +60,7 @@ TENSORFLOW_PACKAGES = {"keras_kd.export"}
 # Heavy or optional: imported where they are used.
 IMPORTED_WHERE_USED = {
     "ai_edge_litert",
+    "ai_edge_quantizer",
     "huggingface_hub",
     "jieba",
     "keras_hub",
