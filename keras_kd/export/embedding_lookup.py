@@ -32,7 +32,7 @@ class EmbeddingLookup(keras.layers.Layer):
 
     def call(self, ids):
         """Gives the rows of the table."""
-        table = tf.convert_to_tensor(self.layer.embeddings.value)
+        table = tf.convert_to_tensor(self.layer.embeddings)
 
         # The converter knows the operation by this name and this signature.
         @tf.function(
