@@ -1,7 +1,8 @@
 """How much faster recurrent students run by the exporter's own loops.
 
 Each student is converted with Keras' loops and with ours, and the files take
-turns in one process: one thread, one row at a time, medians. The files take
+turns in one process: one thread, one row at a time, medians of processor time.
+The files take
 `--length` tokens, those called "any" as many as there are.
 
     python -m benchmarks.export_speed
@@ -132,14 +133,17 @@ def inputs_of(tokens, options):
 
 
 def times(models, inputs, repeats):
-    """The median seconds of a call of each model, which take turns."""
+    """The median seconds of a call of each model, which take turns.
+
+    Those of the processor: what else the machine does then counts little.
+    """
     seconds = {name: [] for name in models}
     for repeat in range(repeats + 1):
         for name, model in models.items():
-            start = time.perf_counter()
+            start = time.process_time()
             model.predict(inputs)
             if repeat:  # The first call makes room.
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return {name: statistics.median(all_) for name, all_ in seconds.items()}
 
 

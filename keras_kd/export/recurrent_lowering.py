@@ -12,6 +12,9 @@ GATES = {
     keras.layers.GRU: ("zrh", "zrh"),
 }
 
+# Tokens whose inputs are projected at once.
+CHUNK = 16
+
 
 class BidirectionalLoop(keras.layers.Layer):
     """A `Bidirectional` GRU or LSTM that computes both directions in one loop.
@@ -60,9 +63,7 @@ XX And the loop ends where the text ends, so that no
             value = keras.ops.convert_to_numpy(value)
             return value[..., order].astype("float32")
 
-        self._kernel = np.concatenate(
-            [columns(cell.kernel) for cell in cells], axis=1
-        )
+        self._kernels = [columns(cell.kernel) for cell in cells]
         self._recurrent_kernels = [
             columns(cell.recurrent_kernel) for cell in cells
         ]
@@ -73,13 +74,13 @@ XX And the loop ends where the text ends, so that no
             else np.resize(columns(cell.bias), (2, len(order)))
             for cell in cells
         ]
-        self._bias = np.concatenate([bias[0] for bias in biases])
+        self._biases = [bias[0] for bias in biases]
         self._recurrent_biases = [bias[1] for bias in biases]
 
     def call(self, sequences, mask=None):
         """Gives the states at every token."""
         x = sequences[0]
-        steps = tf.shape(x)[0]
+        steps, width = x.shape[0] or tf.shape(x)[0], x.shape[1]
         positions = tf.range(steps)
         length = steps
         if mask is not None:
@@ -88,31 +89,66 @@ XX And the loop ends where the text ends, so that no
         turned = tf.where(
             positions < length, length - 1 - positions, positions
         )
-        projected = tf.matmul(x, self._kernel) + self._bias
-        forward, backward = tf.split(projected, 2, axis=1)
-        projected = tf.stack([forward, tf.gather(backward, turned)], axis=1)
+        missing = -steps % CHUNK
+        sides = [
+            tf.pad(side, [[0, missing], [0, 0]])
+            for side in (x, tf.gather(x, turned))
+        ]
 
-        def body(step, outputs, *states):
-            states = self._step(tf.gather(projected, step), *states)
-            outputs = gen_xla_ops.xla_dynamic_update_slice(
-                outputs, states[0][tf.newaxis], tf.stack([step, 0, 0])
+        def run_chunk(start, *states):
+            projected = [
+                tf.matmul(tf.slice(side, [start, 0], [CHUNK, width]), kernel)
+                + bias
+                for side, kernel, bias in zip(
+                    sides, self._kernels, self._biases, strict=True
+                )
+            ]
+            projected = tf.stack(projected, axis=1)
+
+            def run_step(step, *states):
+                states = self._step(tf.gather(projected, step), *states)
+                return states[0][tf.newaxis], states
+
+            return self._loop(
+                tf.minimum(length - start, CHUNK), 1, CHUNK, run_step, states
             )
-            outputs.set_shape([x.shape[0], 2, self.units])
-            return step + 1, outputs, *states
 
-        zero = tf.zeros([2, self.units])
-        _, outputs, *_ = tf.while_loop(
-            lambda step, *_: step < length,
-            body,
-            (0, tf.zeros([steps, 2, self.units]), *[zero] * self._states),
-            shape_invariants=(
-                tf.TensorShape([]),
-                tf.TensorShape([x.shape[0], 2, self.units]),
-                *[zero.shape] * self._states,
-            ),
+        zeros = [tf.zeros([2, self.units])] * self._states
+        outputs, _ = self._loop(
+            length, CHUNK, steps + missing, run_chunk, zeros
         )
-        outputs = [outputs[:, 0], tf.gather(outputs[:, 1], turned)]
+        forward, backward = outputs[:steps, 0], outputs[:steps, 1]
+        outputs = [forward, tf.gather(backward, turned)]
         return tf.concat(outputs, axis=1)[tf.newaxis]
+
+    def _loop(self, end, stride, size, body, states):
+        """Runs a body at every `stride` below `end`; collects what it gives.
+
+        Args:
+            end: Where it ends.
+            stride: How many outputs the body gives at a time.
+            size: Number of outputs; those that no body gave are zeros.
+            body: Function from a position and states to `[stride, 2, units]`
+                and new states.
+            states: The states at the beginning.
+
+        Returns:
+            `[size, 2, units]`, and the last states.
+        """
+        outputs = tf.zeros([size, 2, self.units])
+
+        def write(position, outputs, *states):
+            shape = outputs.shape
+            new, states = body(position, *states)
+            outputs = gen_xla_ops.xla_dynamic_update_slice(
+                outputs, new, tf.stack([position, 0, 0])
+            )
+            return position + stride, tf.ensure_shape(outputs, shape), *states
+
+        _, outputs, *states = tf.while_loop(
+            lambda position, *_: position < end, write, (0, outputs, *states)
+        )
+        return outputs, tuple(states)
 
     def _recurrent(self, states):
         """The states' product with each direction's own kernel."""
