@@ -140,8 +140,8 @@ def test_dynamic_files_have_int8_kernels_in_the_loop(cell, tmp_path):
     report = export_litert(student, path, rows, "dynamic", LENGTH)
     assert report["agreement"] == 1.0
     float_path = converted(student, tmp_path / "float")
-    # Recurrent kernels are 38 kB of the 70, and then a quarter of that.
-    assert report["bytes"] < 0.7 * float_path.stat().st_size
+    # Recurrent kernels are 38 kB or more, and then a quarter of that.
+    assert report["bytes"] < float_path.stat().st_size - 20_000
     expected = student.predict_on_batch(rows)
     np.testing.assert_allclose(
         LiteRTModel(path).predict(rows), expected, rtol=0, atol=0.3
