@@ -2,8 +2,7 @@
 
 Each student is converted with Keras' loops and with ours, and the files take
 turns in one process: one thread, one row at a time, medians of processor time.
-The files take
-`--length` tokens, those called "any" as many as there are.
+The files take `--length` tokens, those called "any" as many as there are.
 
     python -m benchmarks.export_speed
 """

@@ -128,7 +128,9 @@ class LiteRTModel:
         results = {
             name: np.concatenate(values)
             if values
-            else np.zeros((0, *self.output_details[name]["shape"][1:]), np.float32)
+            else np.zeros(
+                (0, *self.output_details[name]["shape"][1:]), np.float32
+            )
             for name, values in pieces.items()
         }
         if len(results) == 1:
@@ -144,7 +146,9 @@ class LiteRTModel:
             )
         prepared = {}
         for name in self.input_names:
-            x = np.asarray(features[name], dtype=self.input_details[name]["dtype"])
+            x = np.asarray(
+                features[name], dtype=self.input_details[name]["dtype"]
+            )
             if self.length is not None:
                 if x.shape[1] > self.length:
                     raise ValueError(

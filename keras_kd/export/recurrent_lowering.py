@@ -19,28 +19,28 @@ CHUNK = 16
 class BidirectionalLoop(keras.layers.Layer):
     """A `Bidirectional` GRU or LSTM that computes both directions in one loop.
 
-    It has the weights of a layer and gives its numbers, and exists in the
-    graph that is converted alone: no model is saved with it. Three things make
-    it faster. All inputs are projected by one matrix product before the loop.
-XX And the loop ends where the text ends, so that no
-    step asks the mask. What it computes in TensorFlow can't be run there but
-    with XLA; LiteRT has all of it built in.
+        It has the weights of a layer and gives its numbers, and exists in the
+        graph that is converted alone: no model is saved with it. Three things make
+        it faster. All inputs are projected by one matrix product before the loop.
+    XX And the loop ends where the text ends, so that no
+        step asks the mask. What it computes in TensorFlow can't be run there but
+        with XLA; LiteRT has all of it built in.
 
-    Takes one row, `[1, length, width]`, and its mask, `[1, length]`, with all
-    padding on the right. Gives `[1, length, 2 * units]`, zeros where padding
-    is.
+        Takes one row, `[1, length, width]`, and its mask, `[1, length]`, with all
+        padding on the right. Gives `[1, length, 2 * units]`, zeros where padding
+        is.
 
-    Args:
-        layer: A built layer of which `can_be_looped` is true.
+        Args:
+            layer: A built layer of which `can_be_looped` is true.
 
-    Example:
+        Example:
 
-    >>> layer = keras.layers.Bidirectional(
-    ...     keras.layers.GRU(4, return_sequences=True)
-    ... )
-    >>> layer.build((1, None, 3))
-    >>> BidirectionalLoop(layer).compute_output_shape((1, 9, 3))
-    (1, 9, 8)
+        >>> layer = keras.layers.Bidirectional(
+        ...     keras.layers.GRU(4, return_sequences=True)
+        ... )
+        >>> layer.build((1, None, 3))
+        >>> BidirectionalLoop(layer).compute_output_shape((1, 9, 3))
+        (1, 9, 8)
     """
 
     def __init__(self, layer):
@@ -86,9 +86,7 @@ XX And the loop ends where the text ends, so that no
         if mask is not None:
             length = tf.reduce_sum(tf.cast(mask[0], tf.int32))
         # Turns the text around, and leaves the padding where it is.
-        turned = tf.where(
-            positions < length, length - 1 - positions, positions
-        )
+        turned = tf.where(positions < length, length - 1 - positions, positions)
         missing = -steps % CHUNK
         sides = [
             tf.pad(side, [[0, missing], [0, 0]])

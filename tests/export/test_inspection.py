@@ -11,9 +11,7 @@ LENGTH = 16
 LABELS = ["negative", "neutral", "positive"]
 
 
-def test_a_file_of_ours(
-    linear_student, make_rows, tokenizer, tmp_path, capsys
-):
+def test_a_file_of_ours(linear_student, make_rows, tokenizer, tmp_path, capsys):
     path = tmp_path / "student.tflite"
     report = export_litert(
         linear_student,

@@ -40,7 +40,9 @@ def make_rows(lengths):
 def converted(model, tmp_path, length=LENGTH, **options):
     path = tmp_path / "student.tflite"
     options = {"quantization": "float32", "batch_size": 1, **options}
-    path.write_bytes(convert(model, tmp_path / "saved", length=length, **options))
+    path.write_bytes(
+        convert(model, tmp_path / "saved", length=length, **options)
+    )
     return path
 
 
@@ -55,12 +57,8 @@ ALWAYS = [("gru", 1, LENGTH), ("lstm", 2, None)]
 @pytest.mark.parametrize(
     ("cell", "num_layers", "length"),
     [
-        pytest.param(
-            *case, marks=[] if case in ALWAYS else [pytest.mark.slow]
-        )
-        for case in itertools.product(
-            ("gru", "lstm"), (1, 2), (LENGTH, None)
-        )
+        pytest.param(*case, marks=[] if case in ALWAYS else [pytest.mark.slow])
+        for case in itertools.product(("gru", "lstm"), (1, 2), (LENGTH, None))
     ],
 )
 def test_float32_files_give_what_keras_gives(

@@ -94,9 +94,7 @@ def test_it_passes_the_gates(
     )
     received = LiteRTModel(path).predict(rows)
     assert received.shape == (60, len(LABELS))
-    np.testing.assert_allclose(
-        received, expected, rtol=0, atol=tolerance
-    )
+    np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance)
 
 
 def test_the_matrix_has_every_student():
