@@ -57,7 +57,8 @@ def check_rows(student, rows, max_length, tokenizer):
 
     Raises:
         ValueError: An input is missing, has another length or no rows, is not
-            padded on the right, or holds ids that the tokenizer (if there is one) does not have.
+            padded on the right, or holds ids that the tokenizer (if there is
+            one) does not have.
     """
     missing = [name for name in batch.input_names(student) if name not in rows]
     if missing:

@@ -96,8 +96,8 @@ class LiteRTModel:
             features: Dictionary of integer arrays `[rows, length]`, padded on
                 the right with 0. Rows shorter than the file's length are
                 padded here; a file that takes one row of any length is given
-                each without its padding. Entries that the file has no input for are left
-                out.
+                each without its padding. Entries that the file has no input
+                for are left out.
             progress: Function that is told how many rows were done.
 
         Returns:

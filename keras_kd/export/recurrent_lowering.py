@@ -19,28 +19,33 @@ CHUNK = 16
 class BidirectionalLoop(keras.layers.Layer):
     """A `Bidirectional` GRU or LSTM that computes both directions in one loop.
 
-        It has the weights of a layer and gives its numbers, and exists in the
-        graph that is converted alone: no model is saved with it. Three things make
-        it faster. All inputs are projected by one matrix product before the loop.
-    XX And the loop ends where the text ends, so that no
-        step asks the mask. What it computes in TensorFlow can't be run there but
-        with XLA; LiteRT has all of it built in.
+    It has the weights of a layer and gives its numbers, and is in the graph that
+    is converted alone: no model is saved with it. It is faster for three
+    reasons. Inputs are projected before they go through the loop, a chunk of
+    them by one matrix product. Both directions go through one loop, the
+    backward one over inputs that were turned around, so that all but its matrix
+    products is done for both at once. And the loop ends where the text ends, so
+    that no step asks the mask.
 
-        Takes one row, `[1, length, width]`, and its mask, `[1, length]`, with all
-        padding on the right. Gives `[1, length, 2 * units]`, zeros where padding
-        is.
+    There are two loops, one inside the other: LiteRT copies what a loop carries
+    at each turn, and the outputs of a chunk are less to copy than all.
 
-        Args:
-            layer: A built layer of which `can_be_looped` is true.
+    It takes one row, `[1, length, width]`, and its mask, `[1, length]`, with
+    all padding on the right, and gives `[1, length, 2 * units]`, zeros where
+    padding is. LiteRT has its operations built in; TensorFlow itself runs one
+    of them under XLA alone.
 
-        Example:
+    Args:
+        layer: A built layer of which `can_be_looped` is true.
 
-        >>> layer = keras.layers.Bidirectional(
-        ...     keras.layers.GRU(4, return_sequences=True)
-        ... )
-        >>> layer.build((1, None, 3))
-        >>> BidirectionalLoop(layer).compute_output_shape((1, 9, 3))
-        (1, 9, 8)
+    Example:
+
+    >>> layer = keras.layers.Bidirectional(
+    ...     keras.layers.GRU(4, return_sequences=True)
+    ... )
+    >>> layer.build((1, None, 3))
+    >>> BidirectionalLoop(layer).compute_output_shape((1, 9, 3))
+    (1, 9, 8)
     """
 
     def __init__(self, layer):

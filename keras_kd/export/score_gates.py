@@ -206,8 +206,8 @@ def _check_correlation(correlation, rows):
     if correlation is None:
         raise ExportError(
             f"The quantised file can't be compared: it or Keras gives all "
-            f"{rows} rows the same number. Give rows with different answers, or train "
-            "the student further."
+            f"{rows} rows the same number. Give rows with different answers, "
+            "or train the student further."
         )
     if correlation < MINIMUM_CORRELATION:
         raise ExportError(
