@@ -19,8 +19,8 @@ CHUNK = 16
 class BidirectionalLoop(keras.layers.Layer):
     """A `Bidirectional` GRU or LSTM that computes both directions in one loop.
 
-    It has the weights of a layer and gives its numbers, and is in the graph that
-    is converted alone: no model is saved with it. It is faster for three
+    It has the weights of a layer and gives its numbers, and is in the graph
+    that is converted alone: no model is saved with it. It is faster for three
     reasons. Inputs are projected before they go through the loop, a chunk of
     them by one matrix product. Both directions go through one loop, the
     backward one over inputs that were turned around, so that all but its matrix
