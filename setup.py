@@ -30,6 +30,7 @@ setup(
         "tokenizers>=0.22",
         "safetensors>=0.5",
         "ai-edge-litert>=2.3,<3",
+        "ai-edge-quantizer>=0.10,<0.11",
         "numpy>=2",
         "scipy>=1.13",
         "matplotlib>=3.9",

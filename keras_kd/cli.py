@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keras_kd.configuration import QUANTIZATIONS
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.export.standard_error import held_back
@@ -28,7 +29,6 @@ from keras_kd.version import __version__
 
 # What a shell gives a command that SIGPIPE has ended.
 BROKEN_PIPE = 141
-FORMATS = ("saved_model", "float32", "float16", "dynamic")
 
 DISTILL = """\
 Distil a BERT-like teacher into a small student, train the same student
@@ -223,10 +223,22 @@ def make_parser():
     )
     command.add_argument(
         "--quantize",
-        choices=FORMATS[1:],
+        choices=QUANTIZATIONS,
         default="dynamic",
         help="of a litert file (default: dynamic)",
     )
+    command.add_argument(
+        "--length",
+        metavar="N",
+        help="tokens that a litert file takes, or dynamic for any number "
+        "(default: --max-length of the run)",
+    )
+
+    command = _add(
+        commands, "inspect", "print what a .tflite says of itself", _inspect
+    )
+    command.add_argument("file", help="the file", metavar="FILE")
+    add_traceback(command)
     return parser
 
 
@@ -400,10 +412,19 @@ def _export(options):
     load_keras()
     from keras_kd.distillation import export_again
 
-    name = options.quantize if options.format == "litert" else options.format
+    name = options.format
+    if name == "litert":
+        name = "/".join(filter(None, [options.quantize, options.length]))
     say = functools.partial(print, file=sys.stderr)
     for report in export_again(options.run, [name], say):
         print(json.dumps(report, indent=2))
+
+
+def _inspect(options):
+    from keras_kd.export.inspection import inspect_file
+
+    for name, value in inspect_file(options.file).items():
+        print(f"{name + ':':<12} {value}")
 
 
 def _open_student(folder):

@@ -15,6 +15,9 @@ TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
 LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
+QUANTIZATIONS = (
+    "float32", "float16", "dynamic", "int8-embedding", "int4-embedding",
+)  # fmt: skip
 TEACHER_RUNTIMES = ("keras", "litert-int8")
 # What `keras_kd.layer_distillation` makes of each stands there.
 LAYER_LOSSES = (
@@ -265,9 +268,13 @@ class Configuration:
     # === Results ===
     export: list[str] = _setting(
         ["dynamic"], "also write the distilled student as .tflite: float32, "
-        "float16, dynamic",
-        ("float32", "float16", "dynamic"),
+        "float16, dynamic (int8 weights), or dynamic with a word table of a "
+        "scale a row: int8-embedding, int4-embedding (the smallest)",
+        QUANTIZATIONS,
     )  # fmt: skip
+    licence: Optional[str] = _setting(
+        None, "licence of the student, which its .tflite files name"
+    )
 
     def __post_init__(self):
         for setting in dataclasses.fields(self):

@@ -25,6 +25,7 @@ from keras_kd.tasks.named_tasks import build_task
 from keras_kd.training import STUDENT_FILE
 
 TASK_FILE = "task.json"
+DYNAMIC = "dynamic"
 # More rows prove an exported file no better, and take their time.
 VERIFICATION_ROWS = 2000
 
@@ -152,17 +153,18 @@ class TrainedStudent:
 
     def score_rows(self, rows, file=None):
         """As `score`, on labelled `Rows`."""
-        runtime = keras_runtime(self.model)
-        if file is not None:
-            runtime = self._file_runtime(file)
         with progress_bar("scoring", len(rows)) as advance:
-            logits = predict_rows(runtime, rows, progress=advance)
+            if file is None:
+                runtime = keras_runtime(self.model)
+                logits = predict_rows(runtime, rows, progress=advance)
+            else:
+                logits = self._run_file(file, rows, advance)
         return {
             "rows": len(rows),
             **self.task.scores(logits, rows.column("label")),
         }
 
-    def _file_runtime(self, file):
+    def _run_file(self, file, rows, progress):
         from keras_kd.export.litert_runner import LiteRTModel
 
         if not Path(file).exists() and (self.folder / file).exists():
@@ -173,39 +175,64 @@ class TrainedStudent:
                 f"{file} is not a file of this run's student. Received: the "
                 f"labels {model.labels}. Expected: {self.task.labels}."
             )
-        return model.input_names, lambda features: {
-            batch.LOGITS: model.predict(features)
-        }
+        if model.length is not None and self._longest(rows) > model.length:
+            positions = np.arange(len(rows))
+            return model.predict(
+                self._cut_inputs(rows, positions, model.length), progress
+            )
+
+        def predict(features):
+            return {batch.LOGITS: model.predict(features)}
+
+        return predict_rows(
+            (model.input_names, predict), rows, progress=progress
+        )
 
     # === Export ===
 
-    def export_litert(self, quantization):
+    def export_litert(self, quantization, length=None):
         """Writes `student_<quantization>.tflite`, verified on validation rows.
+
+        Args:
+            quantization: As in `keras_kd.export.litert.export_litert`.
+            length: Tokens that the file takes, or `"dynamic"` for any number,
+                which then is in the file's name; by default the run's.
 
         Returns:
             The report of `keras_kd.export.litert.export_litert`.
 
         Raises:
+            ConfigurationError: A length above that of the run.
             ExportError: The file differs from the Keras student.
         """
         from keras_kd.export.litert import export_litert
 
+        length = self._check_length(length)
+        name = f"student_{quantization}"
+        if length != self.max_length:
+            name += f"_length_{length or DYNAMIC}"
+        path = self.folder / f"{name}.tflite"
         rows, positions = self._verification_rows()
-        path = self.folder / f"student_{quantization}.tflite"
+        if length is not None and self._longest(rows) > length:
+            inputs = self._cut_inputs(rows, positions, length)
+        else:
+            inputs = gather_inputs(
+                rows,
+                positions,
+                batch.input_names(self.model),
+                length or self.max_length,
+            )
+        licence = self.run.configuration.licence
         with progress_bar(f"verifying {path.name}", len(positions)) as advance:
             return export_litert(
                 self.model,
                 path,
-                gather_inputs(
-                    rows,
-                    positions,
-                    batch.input_names(self.model),
-                    self.max_length,
-                ),
+                inputs,
                 quantization=quantization,
-                max_length=self.max_length,
+                max_length=length,
                 tokenizer=self.tokenizer,
                 labels=self.task.labels,
+                metadata={"licence": licence} if licence else None,
                 labels_of_rows=rows.column("label", positions),
                 kind=self.task.name,
                 progress=advance,
@@ -233,6 +260,41 @@ class TrainedStudent:
         if self.run.configuration.text_pair is None:
             return text
         return text, rows.text("text_pair", position)
+
+    def _check_length(self, length):
+        """The tokens that a file takes; `None` for any number."""
+        if length in (None, DYNAMIC):
+            return self.max_length if length is None else None
+        if not str(length).isdigit() or int(length) > self.max_length:
+            raise ConfigurationError(
+                f"`length` must be '{DYNAMIC}', or up to {self.max_length}, "
+                "the --max-length that the student was trained with. "
+                f"Received: {length}."
+            )
+        return int(length)
+
+    def _longest(self, rows):
+        return rows.lengths(batch.TOKEN_IDS).max()
+
+    def _cut_inputs(self, rows, positions, length):
+        """The rows' texts as inputs of fewer tokens than the rows have."""
+        texts, pairs = [self._text(rows, i) for i in positions], None
+        if not isinstance(texts[0], str):
+            texts, pairs = map(list, zip(*texts, strict=True))
+        inputs = {
+            name: np.zeros((len(texts), length), "int32")
+            for name in batch.input_names(self.model)
+        }
+        encoded = self.tokenizer.encode(texts, length, pairs)
+        for row, (token_ids, segment_ids) in enumerate(encoded):
+            values = {
+                batch.TOKEN_IDS: token_ids,
+                batch.SEGMENT_IDS: segment_ids,
+                batch.PADDING_MASK: 1,
+            }
+            for name, array in inputs.items():
+                array[row, : len(token_ids)] = values[name]
+        return inputs
 
     def _verification_rows(self):
         rows = Rows.open(self.folder / "validation_rows")

@@ -1,5 +1,7 @@
 """A whole run: from files and a teacher to a verified student and report."""
 
+from pathlib import Path
+
 import keras
 
 from keras_kd.atomic_files import read_json
@@ -86,8 +88,9 @@ def export_again(folder, formats, say=lambda text: None):
 
     Args:
         folder: The run folder.
-        formats: List of `"saved_model"`, `"float32"`, `"float16"`,
-            `"dynamic"`.
+        formats: List of `"saved_model"` and of quantisations such as
+            `"dynamic"`; a length may follow: `"dynamic/64"`, or
+            `"dynamic/dynamic"` for texts of any length.
         say: Function that is told what happens.
 
     Returns:
@@ -119,7 +122,7 @@ def export_again(folder, formats, say=lambda text: None):
 def _export(student, name):
     if name == "saved_model":
         return student.export_saved_model()
-    return student.export_litert(name)
+    return student.export_litert(*name.split("/"))
 
 
 def _score_files(student, reports, metric, test, say):
@@ -165,10 +168,17 @@ def _earlier_exports(run):
     if not (run.folder / METRICS).exists():
         return {}
     return {
-        report.get("quantization", "saved_model"): report
+        _export_name(report): report
         for report in read_json(run.folder / METRICS)["exports"]
         if (run.folder / report["file"]).exists()
     }
+
+
+def _export_name(report):
+    """What `_export` was asked for."""
+    _, _, length = Path(report["file"]).stem.partition("_length_")
+    name = report.get("quantization", "saved_model")
+    return f"{name}/{length}" if length else name
 
 
 def tensorboard(arm, seed, folder):

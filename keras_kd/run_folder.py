@@ -13,8 +13,8 @@ INPUTS_FILE = "inputs.json"
 UNITS_FOLDER = "units"
 TEACHER_UNIT = "teacher_training"
 REFUSAL_FILE = "teacher_refused.json"
-# May differ between two starts of one run: they only add units.
-GROWING = ("seeds", "arms", "export")
+# May differ between two starts of one run: they only add to it.
+GROWING = ("seeds", "arms", "export", "licence")
 # How a teacher is judged and run; they do not change what it has learned.
 JUDGING = ("teacher_floor", "teacher_runtime")
 

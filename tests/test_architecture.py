@@ -62,6 +62,7 @@ ON_TENSORFLOW = {"keras_kd.data.pipeline"}
 # Heavy or optional: imported where they are used.
 IMPORTED_WHERE_USED = {
     "ai_edge_litert",
+    "ai_edge_quantizer",
     "huggingface_hub",
     "jieba",
     "keras_hub",

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks import export_speed
 from benchmarks import memory
 from benchmarks import training_speed
 from benchmarks.divergence import divergence
@@ -217,3 +218,16 @@ def test_layer_losses_in_small(tmp_path, capsys):
         "logits, from the cache", *kinds
     ]  # fmt: skip
     assert "Goal: hidden states and attention at most 1.6 times" in lines[-1]
+
+
+@pytest.mark.slow
+def test_export_speed_times_every_file(capsys):
+    sizes = {
+        "width": 4, "embedding-dim": 4, "vocabulary-size": 50,
+        "length": 16, "short": 8, "repeats": 2,
+    }  # fmt: skip
+    flags = [f"--{name}={value}" for name, value in sizes.items()]
+    assert export_speed.main(["--students", "bigru", *flags]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in export_speed.FILES)
+    assert out.count("Goal, ") == 2

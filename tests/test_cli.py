@@ -24,7 +24,8 @@ from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
 COMMANDS = (
-    "distill", "compare", "tune", "study", "evaluate", "predict", "export"
+    "distill", "compare", "tune", "study", "evaluate", "predict", "export",
+    "inspect",
 )  # fmt: skip
 FIELDS = dataclasses.fields(Configuration)
 
@@ -190,7 +191,8 @@ class TestHelp:
         [
             ("evaluate", ["RUN", "--data", "--split", "--file"]),
             ("predict", ["RUN", "texts", "stdin"]),
-            ("export", ["RUN", "--format", "--quantize", "float16"]),
+            ("export", ["RUN", "--format", "--quantize", "--length"]),
+            ("inspect", ["FILE"]),
         ],
     )
     def test_other_commands(self, run, command, words):
@@ -671,6 +673,11 @@ class TestExport:
             ([], "dynamic"),
             (["--quantize", "float16"], "float16"),
             (["--format", "saved_model"], "saved_model"),
+            (["--length", "dynamic"], "dynamic/dynamic"),
+            (
+                ["--quantize", "int4-embedding", "--length", "64"],
+                "int4-embedding/64",
+            ),
         ],
     )
     def test_formats(

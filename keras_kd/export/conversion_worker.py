@@ -11,11 +11,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-QUANTIZATIONS = ("dynamic", "float16", "float32")
+# Bits of a number in a word table; all else as in a dynamic file.
+TABLE_BITS = {"int8-embedding": 8, "int4-embedding": 4}
+QUANTIZATIONS = ("dynamic", "float16", "float32", *TABLE_BITS)
 LONGEST_REASON = 500
 
 
-def convert(model, folder, quantization, batch_size=None, length=None):
+def convert(
+    model,
+    folder,
+    quantization,
+    batch_size=None,
+    length=None,
+    fast_loops=True,
+):
     """Converts a Keras model to the bytes of a LiteRT file.
 
     Only built-in operations: the runtimes that one installs with pip, and
@@ -24,23 +33,35 @@ def convert(model, folder, quantization, batch_size=None, length=None):
     Args:
         model: A functional `keras.Model` with int32 `[batch, length]` inputs.
         folder: Where the intermediate SavedModel goes.
-        quantization: `"dynamic"`, `"float16"` or `"float32"`.
+        quantization: One of `QUANTIZATIONS`.
         batch_size: Number of rows, or `None` for any.
         length: Number of tokens, or `None` for any.
+        fast_loops: Whether recurrent layers become loops of our own, where
+            they take one row (`recurrent_lowering`); else Keras' own.
 
     Returns:
         Bytes. Inputs and outputs keep the names of the Keras model.
     """
     import tensorflow as tf
 
+    from keras_kd.export.embedding_lookup import quantize_tables
+    from keras_kd.export.embedding_lookup import with_embedding_lookups
+    from keras_kd.export.recurrent_lowering import with_fast_loops
+
+    bits = TABLE_BITS.get(quantization)
+    if bits is not None:
+        model = with_embedding_lookups(model)
+    if fast_loops and batch_size == 1:
+        model = with_fast_loops(model)
     save_features_signature(model, folder, batch_size, length)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantization != "float32":
+    if quantization in ("dynamic", "float16"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    content = converter.convert()
+    return content if bits is None else quantize_tables(content, bits)
 
 
 def save_features_signature(model, folder, batch_size, length):

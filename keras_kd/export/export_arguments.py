@@ -10,7 +10,7 @@ MINIMUM_LENGTH = 8
 
 def check_length(max_length):
     """Raises a `ValueError` for a length that no text fits into."""
-    if max_length < MINIMUM_LENGTH:
+    if max_length is not None and max_length < MINIMUM_LENGTH:
         raise ValueError(
             f"`max_length` must be {MINIMUM_LENGTH} or more: shorter files "
             f"cut off nearly every text. Received: {max_length}"
@@ -56,8 +56,9 @@ def check_rows(student, rows, max_length, tokenizer):
     """Gives the student's inputs as int32 arrays `[n, max_length]`.
 
     Raises:
-        ValueError: An input is missing, has another length or no rows, or
-            holds ids that the tokenizer (if there is one) does not have.
+        ValueError: An input is missing, has another length or no rows, is not
+            padded on the right, or holds ids that the tokenizer (if there is
+            one) does not have.
     """
     missing = [name for name in batch.input_names(student) if name not in rows]
     if missing:
@@ -70,12 +71,20 @@ def check_rows(student, rows, max_length, tokenizer):
         for name in batch.input_names(student)
     }
     for name, values in arrays.items():
-        if values.ndim != 2 or values.shape[1] != max_length or not len(values):
+        width = max_length or values.shape[-1]
+        if values.ndim != 2 or values.shape[1] != width or not len(values):
             raise ValueError(
-                f"Expected rows of {max_length} tokens in '{name}', at least "
+                f"Expected rows of {width} tokens in '{name}', at least "
                 f"one. Received: an array of the shape {values.shape}. Pad "
                 "real validation rows on the right with 0."
             )
+    mask = arrays.get(batch.PADDING_MASK)
+    if mask is not None and (np.diff(mask, axis=1) > 0).any():
+        raise ValueError(
+            "Expected rows that are padded on the right: a `padding_mask` of "
+            "ones, then zeros. Received a row with a 1 after a 0. Files read "
+            "a text up to its length."
+        )
     if tokenizer is not None and batch.TOKEN_IDS in arrays:
         largest = int(arrays[batch.TOKEN_IDS].max())
         if largest >= tokenizer.vocabulary_size:

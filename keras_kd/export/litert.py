@@ -21,6 +21,7 @@ from keras_kd.export.export_arguments import check_vocabulary
 from keras_kd.export.float32_copy import float32_copy
 from keras_kd.export.litert_gates import check_outputs
 from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.export.operations import operations
 from keras_kd.export.score_gates import CLASSIFICATION
 from keras_kd.export.score_gates import check_kind
 from keras_kd.export.score_gates import check_row_targets
@@ -41,8 +42,9 @@ def export_litert(
 ):
     """Converts a student to a `.tflite` file and proves it on real rows.
 
-    The file takes one row of `max_length` tokens, has named inputs and outputs
-    and built-in operations only, so that any LiteRT runtime runs it. The
+    The file takes one row of `max_length` tokens, padded on the right. It has
+    named inputs and outputs and built-in operations only, so that any LiteRT
+    runtime runs it; recurrent layers become loops that run fast there. The
     conversion runs in a process of its own. Then each of `rows` goes through
     Keras and through the file, and only if the two agree (`check_outputs`
     says how closely) does the file get its name.
@@ -57,9 +59,10 @@ def export_litert(
             one that passed.
         rows: Dictionary of int32 `[n, max_length]` arrays by input name: real
             validation rows, padded on the right with 0.
-        quantization: `"dynamic"` (int8 weights, the smallest), `"float16"` or
-            `"float32"`.
-        max_length: Number of tokens that the file takes.
+        quantization: `"dynamic"` (int8 weights), `"float16"`, `"float32"`, or
+            `"int4-embedding"` or `"int8-embedding"`: dynamic, with a scale for
+            each row of the word table, and four or eight bits for a number.
+        max_length: Number of tokens that the file takes; `None` for any.
         tokenizer: `Tokenizer` whose vocabulary goes into the file, or `None`.
         labels: Names of the classes in the order of the logits, or `None`.
         metadata: Dictionary of further things to say in the file (licence,
@@ -99,7 +102,7 @@ def export_litert(
     with full_disk_explained(path), write_aside(path) as temporary:
         _convert(student, temporary, quantization, 1, max_length)
         model = _load(temporary)
-        operations = _check_operations(temporary)
+        ops = _check_operations(temporary)
         report = {
             "file": path.name,
             "format": "litert",
@@ -127,13 +130,14 @@ def export_litert(
                 "inputs": batch.input_names(student),
                 "outputs": list(expected),
                 "max_length": max_length,
+                "ops": ops,
             },
         )
         # What is shipped is the file with its attachments: it must still load.
         first = {name: values[:1] for name, values in rows.items()}
         _check_same_outputs(_load(temporary).predict(first), received)
         report["bytes"] = temporary.stat().st_size
-    return {**report, "ops": operations}
+    return {**report, "ops": ops}
 
 
 def convert_teacher(teacher, path, quantization="dynamic"):
@@ -161,32 +165,6 @@ def convert_teacher(teacher, path, quantization="dynamic"):
         _load(temporary)
         _check_operations(temporary)
     return LiteRTModel(path)
-
-
-def operators(path):
-    """The names of a file's operations, sorted; custom ones as `CUSTOM:name`.
-
-    Args:
-        path: A `.tflite` file.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {
-        value: name
-        for name, value in vars(schema.BuiltinOperator).items()
-        if isinstance(value, int)
-    }
-    model = schema.Model.GetRootAsModel(Path(path).read_bytes(), 0)
-    found = set()
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        if code.CustomCode():
-            found.add(f"CUSTOM:{code.CustomCode().decode('utf-8')}")
-            continue
-        # Codes above 127 stand in the second of the two fields.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        found.add(names.get(number, f"BUILTIN:{number}"))
-    return sorted(found)
 
 
 def _convert(model, output, quantization, batch_size, length):
@@ -246,13 +224,13 @@ def _load(path):
 
 
 def _check_operations(path):
-    operations = operators(path)
-    custom = [name for name in operations if name.startswith("CUSTOM:")]
+    found = operations(path)
+    custom = [name for name in found if name.startswith("CUSTOM:")]
     if custom:
         raise ExportError(
             f"The file has operations that are not built into LiteRT: {custom}."
         )
-    return operations
+    return found
 
 
 def _check_same_outputs(first, all_rows):

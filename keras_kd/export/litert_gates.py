@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_kd.export.errors import ExportError
 from keras_kd.export.score_gates import CLASSIFICATION
+from keras_kd.export.score_gates import FLOATS
 from keras_kd.export.score_gates import MINIMUM_AGREEMENT
 from keras_kd.export.score_gates import MULTI_LABEL
 from keras_kd.export.score_gates import SIGNIFICANCE
@@ -26,7 +27,7 @@ def check_outputs(
     """Compares a file's outputs with those of Keras on the same rows.
 
     float32 and float16 files must give the same logits, within 1e-3 and 5e-3
-    x max(1, |logit|). A dynamic int8 file must answer as Keras does:
+    x max(1, |logit|). Any other file must answer as Keras does:
 
     - `classification`: the same decision on 97% of the rows;
     - `multi_label`: the same on 97% of the (row, label) decisions, and the
@@ -39,7 +40,7 @@ def check_outputs(
     of the labels' variance (one-sided t-test).
 
     Args:
-        quantization: `"float32"`, `"float16"` or `"dynamic"`.
+        quantization: How the file holds its numbers.
         expected: Dictionary of the Keras outputs by name, `[rows, ...]`.
         received: Dictionary of the file's outputs.
         padding_mask: `[rows, length]`; outputs for each token are compared
@@ -86,12 +87,12 @@ def check_outputs(
         [decisions(expected[n]) == decisions(received[n]) for n in expected]
     )
     report["agreement"] = float(same.mean())
-    if quantization == "dynamic" and report["agreement"] < MINIMUM_AGREEMENT:
+    if quantization not in FLOATS and report["agreement"] < MINIMUM_AGREEMENT:
         raise ExportError(
-            f"The int8 file decides as Keras does on {report['agreement']:.2%} "
-            f"of {len(same)} decisions. At least {MINIMUM_AGREEMENT:.0%} are "
-            "expected. Use float16, or train the student further: an untrained "
-            "one has no firm decisions."
+            f"The {quantization} file decides as Keras does on "
+            f"{report['agreement']:.2%} of {len(same)} decisions. At least "
+            f"{MINIMUM_AGREEMENT:.0%} are expected. Use float16, or train the "
+            "student further: an untrained one has no firm decisions."
         )
     if labels is not None:
         labels = _real_tokens(

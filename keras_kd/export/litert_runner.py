@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_kd.batch import PADDING_MASK
 from keras_kd.export.attachments import read_attachments
 from keras_kd.export.standard_error import held_back
+
+# Shorter rows keep some padding: a student may ask for two neighbours.
+SHORTEST = 8
 
 
 class LiteRTModel:
@@ -20,6 +24,8 @@ class LiteRTModel:
         num_threads: Threads of the interpreter.
         input_names: Names of the inputs.
         output_names: Names of the outputs.
+        input_details: What the interpreter says of each input, by name.
+        output_details: The same of the outputs.
         length: Number of tokens that the file takes, `None` for any.
         labels: Names of the classes, `None` where the file holds none.
         metadata: What the exporter wrote into the file; `{}` if nothing.
@@ -63,13 +69,22 @@ class LiteRTModel:
                 "Export it with keras_kd, or convert it from a SavedModel."
             )
         runner = self._interpreter.get_signature_runner(next(iter(signatures)))
-        self._inputs = runner.get_input_details()
-        self._outputs = runner.get_output_details()
-        self.input_names = list(self._inputs)
-        self.output_names = list(self._outputs)
-        shape = self._inputs[self.input_names[0]]["shape_signature"]
+        self.input_details = runner.get_input_details()
+        self.output_details = runner.get_output_details()
+        self.input_names = list(self.input_details)
+        self.output_names = list(self.output_details)
+        shape = self.input_details[self.input_names[0]]["shape_signature"]
         self._batch_size, self.length = (
             None if size < 0 else int(size) for size in shape
+        )
+        # An output for each token is given as long as the rows.
+        self._trims = (
+            self._batch_size == 1
+            and self.length is None
+            and all(
+                (output["shape_signature"][1:] > 0).all()
+                for output in self.output_details.values()
+            )
         )
         self._shape = None
         self.labels, self.metadata = read_attachments(self.path)
@@ -80,8 +95,9 @@ class LiteRTModel:
         Args:
             features: Dictionary of integer arrays `[rows, length]`, padded on
                 the right with 0. Rows shorter than the file's length are
-                padded here. Entries that the file has no input for are left
-                out.
+                padded here; a file that takes one row of any length is given
+                each without its padding. Entries that the file has no input
+                for are left out.
             progress: Function that is told how many rows were done.
 
         Returns:
@@ -101,8 +117,9 @@ class LiteRTModel:
             )
         pieces = {name: [] for name in self.output_names}
         for start in range(0, rows, step):
+            rows_of_step = slice(start, start + step)
             outputs = self._run(
-                {name: x[start : start + step] for name, x in features.items()}
+                self._trim({n: x[rows_of_step] for n, x in features.items()})
             )
             for name, value in outputs.items():
                 pieces[name].append(value)
@@ -111,7 +128,9 @@ class LiteRTModel:
         results = {
             name: np.concatenate(values)
             if values
-            else np.zeros((0, *self._outputs[name]["shape"][1:]), np.float32)
+            else np.zeros(
+                (0, *self.output_details[name]["shape"][1:]), np.float32
+            )
             for name, values in pieces.items()
         }
         if len(results) == 1:
@@ -127,7 +146,9 @@ class LiteRTModel:
             )
         prepared = {}
         for name in self.input_names:
-            x = np.asarray(features[name], dtype=self._inputs[name]["dtype"])
+            x = np.asarray(
+                features[name], dtype=self.input_details[name]["dtype"]
+            )
             if self.length is not None:
                 if x.shape[1] > self.length:
                     raise ValueError(
@@ -138,21 +159,28 @@ class LiteRTModel:
             prepared[name] = x
         return prepared
 
+    def _trim(self, inputs):
+        """The inputs of one row without its padding, but for a few tokens."""
+        if not self._trims or PADDING_MASK not in inputs:
+            return inputs
+        length = max(int(inputs[PADDING_MASK].sum()), SHORTEST)
+        return {name: x[:, :length] for name, x in inputs.items()}
+
     def _run(self, inputs):
         shape = next(iter(inputs.values())).shape
         if shape != self._shape:
             for name, x in inputs.items():
                 self._interpreter.resize_tensor_input(
-                    self._inputs[name]["index"], x.shape
+                    self.input_details[name]["index"], x.shape
                 )
             self._interpreter.allocate_tensors()
             self._shape = shape
         for name, x in inputs.items():
-            self._interpreter.set_tensor(self._inputs[name]["index"], x)
+            self._interpreter.set_tensor(self.input_details[name]["index"], x)
         self._interpreter.invoke()
         return {
             name: self._interpreter.get_tensor(details["index"])
-            for name, details in self._outputs.items()
+            for name, details in self.output_details.items()
         }
 
 

@@ -14,6 +14,8 @@ MULTI_LABEL = "multi_label"
 REGRESSION = "regression"
 KINDS = (CLASSIFICATION, MULTI_LABEL, REGRESSION)
 
+# Files that are held to the logits themselves.
+FLOATS = ("float32", "float16")
 MINIMUM_AGREEMENT = 0.97
 # Most labels of most rows are a no: two files that never say yes agree.
 MINIMUM_LABEL_F1 = 0.9
@@ -89,7 +91,7 @@ def compare_label_sets(quantization, expected, received, labels=None):
     """Compares the decisions about each (row, label), at a probability of 0.5.
 
     Args:
-        quantization: `"float32"`, `"float16"` or `"dynamic"`.
+        quantization: How the file holds its numbers.
         expected: Keras' logits, `[rows, labels]`.
         received: The file's logits.
         labels: As `check_row_targets` gives them, or `None`.
@@ -99,20 +101,21 @@ def compare_label_sets(quantization, expected, received, labels=None):
         `score_keras` and `score_file`: the share of decisions that are right.
 
     Raises:
-        ExportError: A dynamic file that decides otherwise too often, or one
+        ExportError: A quantised file that decides otherwise too often, or one
             that is significantly less often right.
     """
     keras_yes, file_yes = expected > 0, received > 0
     agreement = float((keras_yes == file_yes).mean())
     given = int(keras_yes.sum() + file_yes.sum())
     f1 = 2 * int((keras_yes & file_yes).sum()) / given if given else 1.0
-    if quantization == "dynamic":
+    if quantization not in FLOATS:
         if agreement < MINIMUM_AGREEMENT or f1 < MINIMUM_LABEL_F1:
             raise ExportError(
-                f"The int8 file decides as Keras does on {agreement:.2%} of "
-                f"{keras_yes.size} decisions, and the labels that it gives "
-                f"have an F1 of {f1:.2f} against those of Keras. At least "
-                f"{MINIMUM_AGREEMENT:.0%} and {MINIMUM_LABEL_F1} are expected. "
+                f"The {quantization} file decides as Keras does on "
+                f"{agreement:.2%} of {keras_yes.size} decisions, and the "
+                f"labels that it gives have an F1 of {f1:.2f} against those of "
+                f"Keras. At least {MINIMUM_AGREEMENT:.0%} and "
+                f"{MINIMUM_LABEL_F1} are expected. "
                 "Use float16, or train the student further: an untrained one "
                 "has no firm decisions."
             )
@@ -147,7 +150,7 @@ def compare_numbers(quantization, expected, received, labels=None):
     """Compares predicted numbers, and their squared errors.
 
     Args:
-        quantization: `"float32"`, `"float16"` or `"dynamic"`.
+        quantization: How the file holds its numbers.
         expected: Keras' numbers, `[rows, 1]`.
         received: The file's numbers.
         labels: As `check_row_targets` gives them, or `None`.
@@ -158,7 +161,7 @@ def compare_numbers(quantization, expected, received, labels=None):
         `score_name`, `score_keras` and `score_file`: the mean squared errors.
 
     Raises:
-        ExportError: A dynamic file that does not correlate with Keras, or
+        ExportError: A quantised file that does not correlate with Keras, or
             whose squared error is significantly larger.
     """
     expected, received = (
@@ -168,7 +171,7 @@ def compare_numbers(quantization, expected, received, labels=None):
     report = {}
     if np.ptp(expected) and np.ptp(received):
         report["agreement"] = float(np.corrcoef(expected, received)[0, 1])
-    if quantization == "dynamic":
+    if quantization not in FLOATS:
         _check_correlation(report.get("agreement"), len(expected))
     if labels is None:
         return report
@@ -179,12 +182,12 @@ def compare_numbers(quantization, expected, received, labels=None):
     keras_error = (expected[known] - truth) ** 2
     file_error = (received[known] - truth) ** 2
     # The float files are held to Keras' very numbers.
-    if quantization == "dynamic":
+    if quantization not in FLOATS:
         allowed = ALLOWED_RISE * truth.var()
         probability = rise_probability(keras_error, file_error, allowed)
         if probability < SIGNIFICANCE:
             raise ExportError(
-                "The int8 file's mean squared error is "
+                "The quantised file's mean squared error is "
                 f"{file_error.mean():.4g} on {len(truth)} labelled rows, that "
                 f"of Keras {keras_error.mean():.4g}. Expected a rise of "
                 f"{allowed:.4g} at most, {ALLOWED_RISE} of the labels' "
@@ -202,13 +205,13 @@ def compare_numbers(quantization, expected, received, labels=None):
 def _check_correlation(correlation, rows):
     if correlation is None:
         raise ExportError(
-            f"The int8 file can't be compared: it or Keras gives all {rows} "
-            "rows the same number. Give rows with different answers, or train "
-            "the student further."
+            f"The quantised file can't be compared: it or Keras gives all "
+            f"{rows} rows the same number. Give rows with different answers, "
+            "or train the student further."
         )
     if correlation < MINIMUM_CORRELATION:
         raise ExportError(
-            f"The int8 file's numbers correlate with those of Keras by "
+            f"The quantised file's numbers correlate with those of Keras by "
             f"{correlation:.4f} on {rows} rows. At least {MINIMUM_CORRELATION} "
             "is expected. Use float16, or train the student further."
         )

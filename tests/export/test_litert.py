@@ -485,6 +485,8 @@ def test_arguments_that_cannot_be_right_are_refused(
     )
     too_large = {**rows, "token_ids": rows["token_ids"] + 10**6}
     refused("token id 100", rows=too_large, tokenizer=tokenizer)
+    on_the_left = {name: x[:, ::-1] for name, x in rows.items()}
+    refused("padded on the right.*a 1 after a 0", rows=on_the_left)
     refused("4 class ids.*3 of", labels_of_rows=np.zeros(3, int))
     refused("float", labels_of_rows=np.zeros(4))
 
