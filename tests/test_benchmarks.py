@@ -199,6 +199,7 @@ def test_training_speed_runs(tmp_path, capsys, full):
     assert status == 0 and "NO." not in shown
 
 
+@pytest.mark.slow
 def test_layer_losses_in_small(tmp_path, capsys):
     from benchmarks import layer_losses
 

@@ -140,6 +140,7 @@ class TestTemperature:
             study("temperature", changed, folder, ["1"], say=[].append)
 
 
+@pytest.mark.slow
 def test_methods(settings, tmp_path):
     result = study(
         "methods", Configuration(**settings), tmp_path / "run",
@@ -156,6 +157,7 @@ def test_methods(settings, tmp_path):
     assert (tmp_path / "run" / "study.png").exists()
 
 
+@pytest.mark.slow
 def test_sizes_have_a_student_alone_of_their_own(
     settings, tmp_path, monkeypatch
 ):
@@ -178,6 +180,7 @@ def test_sizes_have_a_student_alone_of_their_own(
         assert alone == distilled == cell["parameters"]
 
 
+@pytest.mark.slow
 class TestTeachers:
     def test_several_and_one_that_is_refused(self, settings, tmp_path):
         teachers = [
@@ -227,6 +230,7 @@ class TestTeachers:
         assert len(tuned) == 1
 
 
+@pytest.mark.slow
 def test_command(settings, tmp_path, capsys):
     flags = tiny.flags_of(Configuration(**settings))
     arguments = ["study", "temperature", *flags, "--run", tmp_path / "run"]

@@ -202,6 +202,7 @@ class TestAgain:
                 tune(changed, finished.folder, search, say=[].append)
         assert (finished.folder / "config.json").read_bytes() == before
 
+    @pytest.mark.slow
     def test_killed_trial_goes_on(self, configuration, tmp_path, monkeypatch):
         monkeypatch.setattr(
             "keras_kd.tuning.tune.distill", lambda *args, **kwargs: None
@@ -241,6 +242,7 @@ def test_seed_of_the_search_is_not_one_of_the_winner(configuration, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_trials_of_one_seed_are_equal(configuration, tmp_path):
     from keras_kd.compare import Comparison
     from keras_kd.tuning.trials import Trials
