@@ -369,7 +369,7 @@ def test_memory_at_full_size(kind):
         ((np.zeros((2, 3)), np.zeros((2, 4))), r"\(2, 3\) and \(2, 4\)"),
         ((np.zeros((2, 0)), np.zeros((2, 0))), "same shape"),
         (([0.0, np.nan], [0.0, 1.0]), "NaN or infinity"),
-        (([0, 1], [0, 1], "f1", [0, 1]), "Received: 'f1'"),
+        (([0, 1], [0, 1], "f2", [0, 1]), "Received: 'f2'"),
         (([0, 1], [0, 1], "mcc"), "needs `labels`"),
         (([0, 1], [0, 1], "mcc", [0]), r"labels of shape \(1,\)"),
         (([0.0, 0.5], [0, 1], "mcc", [0, 1]), "class numbers"),
