@@ -18,7 +18,7 @@ from keras_kd.data.augmentation.word_splitter import WordSplitter
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.retokenization import texts_of
-from keras_kd.data.rows import open_or_write_rows
+from keras_kd.data.rows import shared_rows
 from keras_kd.data.segmentation import make_segmenter
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.inference import keras_runtime
@@ -110,7 +110,9 @@ def make_augmented_rows(
     fingerprint = {
         "format": AUGMENTED_FORMAT,
         "of": [part.fingerprint for part in labelled.parts],
-        "rows": _digest(labelled.numbers.astype("int64").tobytes()),
+        "rows": hashlib.blake2b(
+            labelled.numbers.astype("int64").tobytes(), digest_size=16
+        ).hexdigest(),
         "copies": configuration.augment_copies,
         "seed": SEED,
         "segmenter": segmenter and make_segmenter(segmenter).description,
@@ -134,10 +136,7 @@ def make_augmented_rows(
                 "its text. Give texts of words, or leave it out."
             )
 
-    digest = _digest(repr(fingerprint).encode(), 6)
-    return open_or_write_rows(
-        Path(folder) / f"augmented-{digest}", make, fingerprint
-    )
+    return shared_rows(folder, "augmented", make, fingerprint)
 
 
 def leave_out(augmented, held_out, trained_on):
@@ -224,7 +223,3 @@ def _examples(rows, advance):
             tuple(rows.text(name, position) for name in names),
         )
         advance()
-
-
-def _digest(data, size=16):
-    return hashlib.blake2b(data, digest_size=size).hexdigest()

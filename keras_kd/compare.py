@@ -133,9 +133,9 @@ class Comparison:
         )
         self.run.hold_to("data", self.rows.fingerprint)
         self._prepare_tokens()
-        if of_teacher:
-            self.build_student(None, None)
-        self._check_layer_losses()
+        if of_teacher or self.configuration.layer_losses:
+            student = self.build_student(8, self.task.num_outputs)
+            self._check_layer_losses(student)
 
     def _prepare_tokens(self):
         """Gives the student its tokenizer, and the rows read with it."""
@@ -165,13 +165,11 @@ class Comparison:
                 self.configuration.max_length,
             )
 
-    def _check_layer_losses(self):
+    def _check_layer_losses(self, student):
         """Lets losses between layers see one row, before anything is long."""
-        names = self.configuration.layer_losses
-        if not names:
+        if not self.configuration.layer_losses:
             return
         teacher = self.teacher.model
-        student = self.build_student(8, self.task.num_outputs)
         distiller = Distiller(student, teacher, self._layer_losses(student))
         rows = self.rows.labelled.select(np.array([0]))
         x, inputs = (

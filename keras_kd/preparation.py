@@ -10,7 +10,7 @@ from keras_kd.augmented_rows import leave_out
 from keras_kd.augmented_rows import make_augmented_rows
 from keras_kd.data.errors import DataError
 from keras_kd.data.rows import Rows
-from keras_kd.data.rows import open_or_write_rows
+from keras_kd.data.rows import shared_rows
 from keras_kd.data.sources import read_examples
 from keras_kd.data.sources import resolve_labels
 from keras_kd.data.splits import overlap
@@ -264,10 +264,9 @@ def _rows_of(configuration, part, task, tokenizer, folder):
             empty[0] += not any(text.strip() for text in example.fields)
             yield example
 
-    # Runs that share a folder share what was made of the same things.
-    digest = hashlib.blake2b(repr(fingerprint).encode(), digest_size=6)
-    return open_or_write_rows(
-        Path(folder) / f"{part}-{digest.hexdigest()}",
+    return shared_rows(
+        folder,
+        part,
         lambda: task.featurize(counted(), tokenizer, configuration.max_length),
         fingerprint,
         notes=lambda: {"empty_texts": empty[0]},

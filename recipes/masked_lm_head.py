@@ -17,6 +17,7 @@ from pathlib import Path
 from keras_kd.cli import add_traceback
 from keras_kd.cli import guarded
 from keras_kd.cli import load_keras
+from recipes.raw_text import read_windows
 from recipes.teacher import find_teacher
 
 VALIDATION_TEXTS = 500
@@ -64,32 +65,21 @@ def run(options):
     load_keras()
     import keras
 
-    from keras_kd.data.rows import open_or_write_rows
-    from keras_kd.data.text_windows import text_windows
     from keras_kd.data.tokenization import Tokenizer
     from keras_kd.models.huggingface_export import write_folder
     from keras_kd.models.huggingface_folder import read_config
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
-    from keras_kd.teachers.cache import file_hash
 
     folder = resolve_folder(options.teacher)
     tokenizer = Tokenizer.from_folder(folder)
-    parts = {}
-    for part, texts in read_texts(options.data, options.texts).items():
-        fingerprint = {
-            "source": file_hash(options.data),
-            "texts": options.texts,
-            "tokenizer": tokenizer.fingerprint,
-            "max_length": options.max_length,
-        }
-        parts[part] = open_or_write_rows(
-            Path(options.run) / "windows" / part,
-            lambda texts=texts: text_windows(
-                texts, tokenizer, options.max_length
-            ),
-            fingerprint,
-        )
+    parts = read_windows(
+        options.data,
+        {"validation": VALIDATION_TEXTS, "train": options.texts},
+        tokenizer,
+        options.max_length,
+        Path(options.run) / "windows",
+    )
     print({part: f"{len(rows)} windows" for part, rows in parts.items()})
     keras.utils.set_random_seed(options.seed)
     model = load_pretrained(
@@ -108,23 +98,6 @@ def run(options):
         Path(options.run) / "model", model, config, "masked_lm", tokenizer
     )
     print(f"Hugging Face folder: {Path(options.run) / 'model'}")
-
-
-def read_texts(path, count):
-    """Functions to the texts of each part: the first ones validate."""
-    import itertools
-
-    from keras_kd.data.sources import read_examples
-
-    def some(start, stop):
-        examples = read_examples(path, label=None)
-        for example in itertools.islice(examples, start, stop):
-            yield example.fields[0]
-
-    return {
-        "validation": some(0, VALIDATION_TEXTS),
-        "train": some(VALIDATION_TEXTS, VALIDATION_TEXTS + count),
-    }
 
 
 def train(model, tokenizer, parts, options):

@@ -1,11 +1,11 @@
 """TinyBERT's general stage: a small BERT learns layers on raw text."""
 
-import itertools
 from pathlib import Path
 
 from keras_kd.cli import load_keras
 from keras_kd.configuration import ConfigurationError
 from keras_kd.setting_flags import resolve_settings
+from recipes.raw_text import read_windows
 
 VALIDATION_TEXTS = 200
 
@@ -41,7 +41,13 @@ def teach_general(options, layers):
 
     folder = resolve_folder(settings.teacher)
     tokenizer = Tokenizer.from_folder(folder)
-    rows = read_windows(options, settings, tokenizer)
+    rows = read_windows(
+        options.data,
+        {"validation": VALIDATION_TEXTS, "train": options.texts},
+        tokenizer,
+        settings.max_length,
+        Path(options.run) / "windows",
+    )
     keras.utils.set_random_seed(settings.seeds[0])
     teacher = load_pretrained(folder)
     student = build_student(
@@ -99,33 +105,3 @@ def teach_general(options, layers):
         f"{result['history'][0]['step']}, {-result['best_score']:.4f} at step "
         f"{result['best_step']} ({result['seconds']:.0f} s).\nStudent: {path}"
     )
-
-
-def read_windows(options, settings, tokenizer):
-    """The texts as rows, by part: the first ones validate."""
-    from keras_kd.data.rows import open_or_write_rows
-    from keras_kd.data.sources import read_examples
-    from keras_kd.data.text_windows import text_windows
-    from keras_kd.teachers.cache import file_hash
-
-    fingerprint = {
-        "source": file_hash(options.data),
-        "texts": options.texts,
-        "tokenizer": tokenizer.fingerprint,
-        "max_length": settings.max_length,
-    }
-    limits = (0, VALIDATION_TEXTS, VALIDATION_TEXTS + options.texts)
-    rows = {}
-    for part, start, stop in zip(("validation", "train"), limits, limits[1:]):
-
-        def windows(start=start, stop=stop):
-            examples = read_examples(options.data, label=None)
-            texts = (
-                e.fields[0] for e in itertools.islice(examples, start, stop)
-            )
-            return text_windows(texts, tokenizer, settings.max_length)
-
-        rows[part] = open_or_write_rows(
-            Path(options.run) / "windows" / part, windows, fingerprint
-        )
-    return rows

@@ -1,14 +1,11 @@
 """The same rows, read with a tokenizer of the student's own."""
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 
 from keras_kd.data.layered_columns import LayeredColumns
 from keras_kd.data.masked_text import read_text
 from keras_kd.data.rows import Rows
-from keras_kd.data.rows import open_or_write_rows
+from keras_kd.data.rows import shared_rows
 
 TEXTS_AT_ONCE = 2048
 
@@ -46,9 +43,9 @@ def retokenize(rows, tokenizer, folder, max_length=128):
             "tokenizer": tokenizer.fingerprint,
             "max_length": max_length,
         }
-        digest = hashlib.blake2b(repr(fingerprint).encode(), digest_size=6)
-        above = open_or_write_rows(
-            Path(folder) / f"{part.folder.name}-{digest.hexdigest()}",
+        above = shared_rows(
+            folder,
+            part.folder.name,
             lambda part=part: _tokenised(Rows([part]), tokenizer, max_length),
             fingerprint,
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -222,6 +223,21 @@ def open_or_write_rows(folder, make_rows, fingerprint, notes=None):
     if rows is None or rows.parts[0].fingerprint != fingerprint:
         rows = write_rows(folder, make_rows(), fingerprint, notes)
     return rows
+
+
+def shared_rows(folder, name, make_rows, fingerprint, notes=None):
+    """`open_or_write_rows` in a folder of their own, named by the fingerprint.
+
+    Runs that share a folder share what was made of the same things.
+
+    Args:
+        folder: Folder of the folders of rows.
+        name: What the name begins with.
+        make_rows, fingerprint, notes: As in `open_or_write_rows`.
+    """
+    digest = hashlib.blake2b(repr(fingerprint).encode(), digest_size=6)
+    path = Path(folder) / f"{name}-{digest.hexdigest()}"
+    return open_or_write_rows(path, make_rows, fingerprint, notes)
 
 
 class _ColumnWriter:

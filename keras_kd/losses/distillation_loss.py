@@ -33,9 +33,9 @@ class DistillationLoss:
     def __init__(self, weight=1.0, name=None):
         check_weight("The weight of a loss", weight)
         self.weight = weight
-        self.name = (
-            name or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        )
+        # A run of capitals is one word: HiddenStateMSE is hidden_state_mse.
+        words = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+        self.name = name or re.sub(words, "_", type(self).__name__).lower()
 
     @property
     def student_outputs(self):

@@ -80,21 +80,5 @@ class HiddenStateCosine(LayerLoss):
     [0.4]
     """
 
-    def __init__(
-        self,
-        layers,
-        projection="linear",
-        teacher_dim=None,
-        weight=1.0,
-        name="hidden_state_cosine",
-    ):
-        super().__init__(
-            layers,
-            projection=projection,
-            teacher_dim=teacher_dim,
-            weight=weight,
-            name=name,
-        )
-
     def pair(self, student, teacher, context):
         return cosine_distance(student, teacher, context.mask)

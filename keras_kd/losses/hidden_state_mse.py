@@ -73,21 +73,5 @@ class HiddenStateMSE(LayerLoss):
     [5.0]
     """
 
-    def __init__(
-        self,
-        layers,
-        projection="linear",
-        teacher_dim=None,
-        weight=1.0,
-        name="hidden_state_mse",
-    ):
-        super().__init__(
-            layers,
-            projection=projection,
-            teacher_dim=teacher_dim,
-            weight=weight,
-            name=name,
-        )
-
     def pair(self, student, teacher, context):
         return hidden_state_distance(student, teacher, context.mask)

@@ -24,8 +24,15 @@ class LayerLoss(ProjectedLoss):
 
     feature = "hidden_states"
 
-    def __init__(self, layers, **options):
-        super().__init__(**options)
+    def __init__(
+        self,
+        layers,
+        projection="linear",
+        teacher_dim=None,
+        weight=1.0,
+        name=None,
+    ):
+        super().__init__(projection, teacher_dim, weight, name)
         self.layers = check_pairs(layers)
 
     @property

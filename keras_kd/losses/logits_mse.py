@@ -66,9 +66,6 @@ class LogitsMSE(DistillationLoss):
 
     outputs = (LOGITS,)
 
-    def __init__(self, weight=1.0, name="logits_mse"):
-        super().__init__(weight=weight, name=name)
-
     def per_example(self, student, teacher, context):
         student, teacher = student[LOGITS], teacher[LOGITS]
         check_same_last_axis(self.name, student, teacher)

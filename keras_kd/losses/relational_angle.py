@@ -92,14 +92,5 @@ class RelationalAngle(RelationalLoss):
     [0.5, 1.2071, 0.0429]
     """
 
-    def __init__(
-        self,
-        output="pooled",
-        teacher_output=None,
-        weight=1.0,
-        name="relational_angle",
-    ):
-        super().__init__(output, teacher_output, weight, name)
-
     def rows(self, student, teacher, present):
         return angle_differences(student, teacher, present)

@@ -95,14 +95,5 @@ class RelationalDistance(RelationalLoss):
     [0.0156, 0.0312, 0.0156]
     """
 
-    def __init__(
-        self,
-        output="pooled",
-        teacher_output=None,
-        weight=1.0,
-        name="relational_distance",
-    ):
-        super().__init__(output, teacher_output, weight, name)
-
     def rows(self, student, teacher, present):
         return distance_differences(student, teacher, present)
