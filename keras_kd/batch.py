@@ -7,6 +7,7 @@ student's inputs. `y` is a dictionary:
 |---|---|
 | `labels` | the hard labels; any value where there is none |
 | `label_weight` | `[batch]`, 1 where a row has a label, 0 where not |
+| `token_mask` | `[batch, length]`, 1 on tokens whose own logits count |
 | `teacher` | the teacher's outputs by name, when they come from the cache |
 | `teacher_inputs` | the teacher's own inputs, when it runs live |
 
@@ -21,13 +22,15 @@ MASK_POSITIONS = "mask_positions"  # Of a masked language model.
 
 LABELS = "labels"
 LABEL_WEIGHT = "label_weight"
+TOKEN_MASK = "token_mask"
 TEACHER = "teacher"
 TEACHER_INPUTS = "teacher_inputs"
-TARGET_KEYS = (LABELS, LABEL_WEIGHT, TEACHER, TEACHER_INPUTS)
+TARGET_KEYS = (LABELS, LABEL_WEIGHT, TOKEN_MASK, TEACHER, TEACHER_INPUTS)
 
 LOGITS = "logits"
 
 NO_TOKEN = -1  # The label of a position that has none.
+STARTS, ENDS = 1, 2  # Summed up, the label of an answer's tokens.
 
 
 def input_names(model):

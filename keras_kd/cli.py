@@ -22,6 +22,7 @@ from keras_kd.export.standard_error import held_back
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import with_flags
+from keras_kd.studies.cells import KINDS
 from keras_kd.studies.study_flags import add_study
 from keras_kd.tuning.search_flags import add_search
 from keras_kd.tuning.search_flags import read_search
@@ -81,6 +82,9 @@ def guarded(action, options):
         nobody reads the output any more.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves it off on CPUs without instructions for int8, where a
+    # step of a recurrent student then takes twice its time.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         status = action(options) or 0
         sys.stdout.flush()
@@ -207,7 +211,8 @@ def make_parser():
         "texts",
         nargs="*",
         help="texts; without any, a line each from stdin. Of a run on pairs: "
-        "two texts each, or on a line with a tab between",
+        "two texts each, or on a line with a tab between; of question "
+        "answering: a question and a text",
     )
 
     command = _add(
@@ -343,13 +348,28 @@ def _tune(options):
     run_tune(options)
 
 
-def _study(options):
+def run_study(options, kind, *values):
+    """Makes a study as parsed flags say.
+
+    Args:
+        options: Parsed options.
+        kind: What is studied.
+        *values: Its values; without any the usual ones.
+    """
+    if kind not in KINDS:
+        raise ConfigurationError(
+            f"--study must be one of {list(KINDS)}. Received: {kind}."
+        )
     resolved = resolve_run(options)
     if resolved is not None:
         load_keras()
         from keras_kd.studies.study import study
 
-        study(options.kind, *resolved, options.values, command=shown_command())
+        study(kind, *resolved, values or None, command=shown_command())
+
+
+def _study(options):
+    run_study(options, options.kind, *options.values or ())
 
 
 def shown_command():
@@ -377,13 +397,15 @@ def _evaluate(options):
 
 def _predict(options):
     student = _open_student(options.run)
-    if student.run.configuration.text_pair is None:
+    reads_pairs = student.run.configuration.text_pair is not None
+    if not reads_pairs and student.task.name != "question_answering":
         texts = options.texts or (line.rstrip("\n") for line in sys.stdin)
     else:
         texts = _pairs(options.texts)
     for text in texts:
         ((answer, probability),) = student.predict([text])
-        columns = [answer, *([text] if isinstance(text, str) else text)]
+        asked = [text] if isinstance(text, str) else text
+        columns = [student.task.show(answer), *asked]
         if probability is not None:
             columns.insert(1, f"{probability:.3f}")
         print(*columns, sep="\t")

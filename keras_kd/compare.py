@@ -18,6 +18,7 @@ from keras_kd.augmented_rows import check_augmentation
 from keras_kd.batch import LOGITS
 from keras_kd.batch import TEACHER_INPUTS
 from keras_kd.batch import input_names
+from keras_kd.configuration import TASKS_OF_TOKENS
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import evaluation_batches
 from keras_kd.data.pipeline import training_batches
@@ -134,7 +135,7 @@ class Comparison:
         self.run.hold_to("data", self.rows.fingerprint)
         self._prepare_tokens()
         if of_teacher or self.configuration.layer_losses:
-            student = self.build_student(8, self.task.num_outputs)
+            student = self.build_student(8, self.task.student_outputs)
             self._check_layer_losses(student)
 
     def _prepare_tokens(self):
@@ -216,8 +217,13 @@ class Comparison:
             self.task,
             rows,
             self.configuration.teacher_floor,
-            self.targets.lookup(rows.keys())[LOGITS],
+            self._targets_of(self.targets, rows),
         )
+
+    def _targets_of(self, targets, rows):
+        """The teacher's logits of rows, as the task scores them."""
+        logits = targets.lookup(rows.keys())[LOGITS]
+        return self.task.select_outputs(logits, rows)
 
     def _weigh_teachers(self, rows):
         """Examines each of several teachers, and settles their weights."""
@@ -225,7 +231,7 @@ class Comparison:
         for teacher in self.teacher.teachers:
             targets = self._open_targets(teacher)
             self._label(rows, teacher, targets)
-            logits.append(targets.lookup(rows.keys())[LOGITS])
+            logits.append(self._targets_of(targets, rows))
         self.teacher = teaching.weigh_teachers(
             self.teacher, self.configuration, self.task, rows, logits
         )
@@ -237,7 +243,8 @@ class Comparison:
         runtime = self.configuration.teacher_runtime
         fingerprint = {**teacher.fingerprint, "runtime": runtime}
         folder = self.cache / "targets" / short_hash(fingerprint)
-        return TeacherTargets(folder, fingerprint)
+        per_token = (LOGITS,) if self.task.per_token else ()
+        return TeacherTargets(folder, fingerprint, per_token)
 
     def label(self):
         """Asks the teacher for its targets, once; a second run asks nothing."""
@@ -264,15 +271,19 @@ class Comparison:
         path = self.targets.folder / "beside_keras.json"
         if not path.exists():
             rows = self.rows.validation
-            moved = self.targets.lookup(rows.keys())[LOGITS]
-            exact = teaching.predict_with_progress(
-                keras_runtime(self.teacher.model), rows, f"checking {name}"
+            moved = self._targets_of(self.targets, rows)
+            exact = teaching.predict(
+                self.task,
+                keras_runtime(self.teacher.model),
+                rows,
+                f"checking {name}",
             )
+            references = self.task.references(rows)
             result = {
                 "runtime": name,
                 "rows": len(rows),
-                "agreement": float(self.task.agreement(exact, moved)),
-                "divergence": float(self.task.divergence(exact, moved)),
+                "agreement": self.task.agreement(exact, moved, references),
+                "divergence": self.task.divergence(exact, moved, references),
             }
             write_json(path, result)
         return read_json(path)
@@ -298,6 +309,7 @@ class Comparison:
             embeddings=embeddings,
             heads=configuration.heads,
             intermediate=configuration.intermediate,
+            per_token=configuration.task in TASKS_OF_TOKENS,
         )
 
     def start_of_embeddings(self):
@@ -372,7 +384,7 @@ class Comparison:
         with self.strategy.scope(), policy:
             student = self.build_student(
                 self.tokenizer.vocabulary_size,
-                self.task.num_outputs,
+                self.task.student_outputs,
                 embeddings,
             )
             if configuration.start_from is not None:
@@ -455,12 +467,14 @@ class Comparison:
     def test_logits(self, arm, seed=None, student=None):
         """The logits of an arm on the test rows, predicted once."""
         if arm == "teacher":
-            keys = self.rows.test.keys()
-            return self.targets.lookup(keys)[LOGITS]
+            return self._targets_of(self.targets, self.rows.test)
         path = self.run.unit(f"{arm}-{seed}") / "test_logits.npy"
         if not path.exists():
-            logits = teaching.predict_with_progress(
-                keras_runtime(student), self.student_rows.test, f"testing {arm}"
+            logits = teaching.predict(
+                self.task,
+                keras_runtime(student),
+                self.student_rows.test,
+                f"testing {arm}",
             )
             with write_aside(path) as temporary:
                 np.save(temporary, logits)
@@ -493,12 +507,12 @@ class Comparison:
                 f"{self.teacher_validation_score:.3f} on validation."
             )
             self.label()
-        test_labels = self.rows.test.column("label")
+        references = self.task.references(self.rows.test)
         self.logits = {}
         if "teacher" in self.configuration.arms:
             self.logits["teacher"] = [self.test_logits("teacher")]
             arms["teacher"] = {
-                "seeds": [self._seed_result("teacher", test_labels)]
+                "seeds": [self._seed_result("teacher", references)]
             }
         for arm in students:
             self.logits[arm], results = [], []
@@ -512,7 +526,7 @@ class Comparison:
                 result, student = self.train_arm(arm, seed)
                 self.logits[arm].append(self.test_logits(arm, seed, student))
                 results.append(
-                    self._seed_result(arm, test_labels, seed, result, student)
+                    self._seed_result(arm, references, seed, result, student)
                 )
             arms[arm] = {"seeds": results}
         result = {
@@ -529,16 +543,18 @@ class Comparison:
             "arms": arms,
             "seconds": round(time.perf_counter() - start, 1),
         }
-        result.update(judge(self.task, self.logits, test_labels, result))
+        result.update(judge(self.task, self.logits, references, result))
         moved = runtime_warnings(self.task, self.what_the_runtime_moves())
         result["warnings"] = [
             *self.rows.warnings,
             *moved,
-            *score_warnings(self.task, test_labels, result),
+            *score_warnings(self.task, references, result),
         ]
         return result
 
-    def _seed_result(self, arm, labels, seed=None, result=None, student=None):
+    def _seed_result(
+        self, arm, references, seed=None, result=None, student=None
+    ):
         model = self.teacher.model if arm == "teacher" else student
         unit = self.run.unit(
             "teacher_training" if arm == "teacher" else f"{arm}-{seed}"
@@ -548,7 +564,7 @@ class Comparison:
         file = unit / STUDENT_FILE
         return {
             "seed": seed,
-            "scores": self.task.scores(self.logits[arm][-1], labels),
+            "scores": self.task.scores(self.logits[arm][-1], references),
             **(result or {}),
             "parameters": model.count_params(),
             "bytes": file.stat().st_size if file.exists() else None,

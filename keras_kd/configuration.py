@@ -10,7 +10,14 @@ from dataclasses import field
 from typing import Optional
 
 STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
-TASKS = ("classification", "multi_label", "regression")
+TASKS = (
+    "classification", "multi_label", "regression", "token_tagging",
+    "question_answering",
+)  # fmt: skip
+ANSWER_SCORINGS = ("squad", "cmrc")
+TASKS_OF_TOKENS = ("token_tagging", "question_answering")
+# Tasks whose logits have no names.
+WITHOUT_LABELS = ("regression", "question_answering")
 TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
 LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -89,7 +96,8 @@ class Configuration:
     )
     task: str = _setting(
         "classification",
-        "what is to be found: a class, several labels, or a number",
+        "what is to be found: a class, several labels, a number, the entities "
+        "of a text, or the answer to a question about it",
         TASKS,
     )
     text: typing.Union[str, int] = _setting("text", "column of the text")
@@ -112,6 +120,19 @@ class Configuration:
         "micro_f1 (multi_label), pearson (regression)"
     )  # fmt: skip
     max_length: int = _setting(128, "tokens of a row at the most")
+    stride: Optional[int] = _setting(
+        None, "tokens that two windows share where a text is longer than that "
+        "(token_tagging: a quarter, question_answering: a third of it)"
+    )  # fmt: skip
+    answer_scoring: str = _setting(
+        "squad", "by whose rules answers are compared: squad or cmrc (Chinese)",
+        ANSWER_SCORINGS,
+    )  # fmt: skip
+    longest_answer: int = _setting(30, "tokens of an answer at the most")
+    no_answer_threshold: float = _setting(
+        0.0, "by how much more 'no answer' has to score than the best answer, "
+        "where some questions have none"
+    )  # fmt: skip
 
     cache: Optional[str] = _setting(
         None, "folder of tokenised rows and teacher targets; runs may share it "
@@ -191,6 +212,10 @@ class Configuration:
         128, "width of the word table of bigru, bilstm and bag"
     )
     dropout: float = _setting(0.2, "dropout of the student")
+    chain: bool = _setting(
+        False, "of token_tagging: let a tag's score depend on the tag before "
+        "it, as a conditional random field"
+    )  # fmt: skip
     tokens: str = _setting(
         "teacher",
         "the student's tokens: the teacher's, or a vocabulary of its own, "
@@ -299,6 +324,7 @@ class Configuration:
             "teacher_learning_rate", "labelled_rows", "validation_rows",
             "test_rows", "vocabulary_size", "accumulation_steps",
             "steps_per_execution", "augment_copies", "heads", "intermediate",
+            "longest_answer",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -342,8 +368,10 @@ class Configuration:
             if getattr(self, name) % self.steps_per_execution:
                 many = f"a multiple of {self.steps_per_execution} steps a call"
                 _refuse(name, getattr(self, name), many)
-        if self.task == "regression" and self.labels is not None:
-            _refuse("labels", self.labels, "left out: regression has no names")
+        if self.task in WITHOUT_LABELS and self.labels is not None:
+            without = f"left out: {self.task} has no names"
+            _refuse("labels", self.labels, without)
+        _check_tokens(self)
         for name in ("seeds", "arms"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -453,6 +481,31 @@ def _check_teachers(configuration):
     ):
         which = f"'validation', or {len(teachers)} numbers, none below 0"
         _refuse("teacher_weights", weights, which)
+
+
+def _check_tokens(configuration):
+    """Refuses what tasks of tokens have not, and what only they have."""
+    per_token = configuration.task in TASKS_OF_TOKENS
+    stride, length = configuration.stride, configuration.max_length
+    if stride is not None and not (per_token and 0 <= stride < length):
+        which = f"0 or more, below {length}, and given for tasks of tokens"
+        _refuse("stride", stride, which)
+    if configuration.chain and configuration.task != "token_tagging":
+        _refuse("chain", True, "left out but for token_tagging")
+    if configuration.chain and configuration.loss != "soft_targets":
+        _refuse("loss", configuration.loss, "soft_targets where `chain` is on")
+    if not per_token:
+        return
+    for name, allowed in (
+        ("student", [one for one in STUDENTS if one != "bag"]),
+        ("augment", ["none"]),
+        ("tokens", ["teacher"])
+        if configuration.task == "question_answering"
+        else ("tokens", [one for one in TOKENS if one != "jieba"]),
+    ):
+        if getattr(configuration, name) not in allowed:
+            which = f"one of {allowed} for {configuration.task}"
+            _refuse(name, getattr(configuration, name), which)
 
 
 def _check_layer_weight(configuration):

@@ -1,6 +1,8 @@
 """The student that a run ends with: to predict, to score and to export."""
 
+import functools
 import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -13,6 +15,7 @@ from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
+from keras_kd.data.retokenization import retokenize
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
@@ -28,6 +31,7 @@ TASK_FILE = "task.json"
 DYNAMIC = "dynamic"
 # More rows prove an exported file no better, and take their time.
 VERIFICATION_ROWS = 2000
+SAMPLE_ROWS = 64
 
 
 class TrainedStudent:
@@ -105,29 +109,35 @@ class TrainedStudent:
         """The answer for each text.
 
         Args:
-            texts: List of strings, or of pairs of strings.
+            texts: List of strings, of pairs of strings, or of questions with
+                the texts that answer them.
 
         Returns:
             List of `(answer, probability)`: a class, labels with commas
-            between, or a number, which has no probability (`None`).
+            between, a number, which has no probability (`None`), a list of
+            entities, or an answer; see `answers` of the task.
         """
-        texts = list(texts)
-        pairs = None
-        if texts and not isinstance(texts[0], str):
-            texts, pairs = map(list, zip(*texts, strict=True))
-        encoded = self.tokenizer.encode(texts, self.max_length, pairs)
-        answers = []
-        for token_ids, segment_ids in encoded:
-            features = {
-                batch.TOKEN_IDS: np.array([token_ids], "int32"),
-                batch.SEGMENT_IDS: np.array([segment_ids], "int32"),
-                batch.PADDING_MASK: np.ones((1, len(token_ids)), "int32"),
-            }
-            logits = self.model.predict_on_batch(
-                batch.select_inputs(self.model, features)
+        examples = [
+            self.task.example_of(text, str(number))
+            for number, text in enumerate(texts)
+        ]
+        if not examples:
+            return []
+        with tempfile.TemporaryDirectory() as folder:
+            rows = self._rows_of(examples, Path(folder) / "rows")
+            logits = predict_rows(
+                self._runtime, rows, per_token=self.task.per_token
             )
-            answers += self.task.answers(logits)
-        return answers
+            logits = self.task.select_outputs(logits, rows)
+            return self.task.answers(logits, rows)
+
+    @functools.cached_property
+    def _runtime(self):
+        return keras_runtime(self.model)
+
+    def _rows_of(self, examples, folder):
+        rows = self.task.featurize(examples, self.tokenizer, self.max_length)
+        return write_rows(folder, rows, {})
 
     def score(self, examples, folder, file=None):
         """Scores the student, or an exported file, on labelled examples.
@@ -144,27 +154,27 @@ class TrainedStudent:
         Raises:
             DataError: An unknown label, or no label at all.
         """
-        rows = write_rows(
-            folder,
-            self.task.featurize(examples, self.tokenizer, self.max_length),
-            {},
-        )
+        rows = self._rows_of(examples, folder)
         return self.score_rows(rows.select(find_labelled(rows, "given")), file)
 
     def score_rows(self, rows, file=None):
         """As `score`, on labelled `Rows`."""
         with progress_bar("scoring", len(rows)) as advance:
-            if file is None:
-                runtime = keras_runtime(self.model)
-                logits = predict_rows(runtime, rows, progress=advance)
-            else:
-                logits = self._run_file(file, rows, advance)
+            runtime = self._runtime
+            if file is not None:
+                model = self._open_file(file)
+                rows = self._of_length(rows, model.length)
+                runtime = model.input_names, model.predict_named
+            logits = predict_rows(
+                runtime, rows, progress=advance, per_token=self.task.per_token
+            )
+        logits = self.task.select_outputs(logits, rows)
         return {
             "rows": len(rows),
-            **self.task.scores(logits, rows.column("label")),
+            **self.task.scores(logits, self.task.references(rows)),
         }
 
-    def _run_file(self, file, rows, progress):
+    def _open_file(self, file):
         from keras_kd.export.litert_runner import LiteRTModel
 
         if not Path(file).exists() and (self.folder / file).exists():
@@ -175,18 +185,24 @@ class TrainedStudent:
                 f"{file} is not a file of this run's student. Received: the "
                 f"labels {model.labels}. Expected: {self.task.labels}."
             )
-        if model.length is not None and self._longest(rows) > model.length:
-            positions = np.arange(len(rows))
-            return model.predict(
-                self._cut_inputs(rows, positions, model.length), progress
-            )
+        return model
 
-        def predict(features):
-            return {batch.LOGITS: model.predict(features)}
+    def _of_length(self, rows, length):
+        """The rows, read again where they have more tokens than a file takes.
 
-        return predict_rows(
-            (model.input_names, predict), rows, progress=progress
-        )
+        Args:
+            rows: `Rows` of whole texts, or of tagged words.
+            length: Tokens that a file takes; `None` for any number.
+        """
+        longest = rows.lengths(batch.TOKEN_IDS).max()
+        if length is None or longest <= length:
+            return rows
+        folder = Path(self._temporary.name)
+        return retokenize(rows, self.tokenizer, folder, length)
+
+    @functools.cached_property
+    def _temporary(self):
+        return tempfile.TemporaryDirectory()
 
     # === Export ===
 
@@ -213,15 +229,19 @@ class TrainedStudent:
             name += f"_length_{length or DYNAMIC}"
         path = self.folder / f"{name}.tflite"
         rows, positions = self._verification_rows()
-        if length is not None and self._longest(rows) > length:
-            inputs = self._cut_inputs(rows, positions, length)
+        rows = self._of_length(rows, length)
+        width = length or self.max_length
+        inputs = gather_inputs(
+            rows, positions, batch.input_names(self.model), width
+        )
+        labels_of_rows, decide = None, None
+        if self.task.per_token:
+            masks = rows.padded(batch.TOKEN_MASK, positions, width)
+            decide = functools.partial(self.task.decisions, token_masks=masks)
+            labels = rows.padded("label", positions, width, batch.NO_TOKEN)
+            labels_of_rows = self.task.decisions_of(labels)
         else:
-            inputs = gather_inputs(
-                rows,
-                positions,
-                batch.input_names(self.model),
-                length or self.max_length,
-            )
+            labels_of_rows = rows.column("label", positions)
         licence = self.run.configuration.licence
         with progress_bar(f"verifying {path.name}", len(positions)) as advance:
             return export_litert(
@@ -233,8 +253,9 @@ class TrainedStudent:
                 tokenizer=self.tokenizer,
                 labels=self.task.labels,
                 metadata={"licence": licence} if licence else None,
-                labels_of_rows=rows.column("label", positions),
+                labels_of_rows=labels_of_rows,
                 kind=self.task.name,
+                decide=decide,
                 progress=advance,
             )
 
@@ -250,9 +271,16 @@ class TrainedStudent:
             labels=self.task.labels,
             max_length=self.max_length,
             activation=self.task.activation,
-            sample=[self._text(rows, i) for i in positions[:64]],
+            sample=self._sample(rows, positions[:SAMPLE_ROWS]),
             pairs=self.run.configuration.text_pair is not None,
         )
+
+    def _sample(self, rows, positions):
+        """Texts; features, where each token is answered for by itself."""
+        if self.task.per_token:
+            names = batch.input_names(self.model)
+            return gather_inputs(rows, positions, names)
+        return [self._text(rows, position) for position in positions]
 
     def _text(self, rows, position):
         """A row's text, or its two texts."""
@@ -265,6 +293,11 @@ class TrainedStudent:
         """The tokens that a file takes; `None` for any number."""
         if length in (None, DYNAMIC):
             return self.max_length if length is None else None
+        if self.task.name == "question_answering":
+            raise ConfigurationError(
+                f"A question's windows are cut for {self.max_length} tokens: "
+                f"`length` must be '{DYNAMIC}' or left out. Received: {length}."
+            )
         if not str(length).isdigit() or int(length) > self.max_length:
             raise ConfigurationError(
                 f"`length` must be '{DYNAMIC}', or up to {self.max_length}, "
@@ -272,29 +305,6 @@ class TrainedStudent:
                 f"Received: {length}."
             )
         return int(length)
-
-    def _longest(self, rows):
-        return rows.lengths(batch.TOKEN_IDS).max()
-
-    def _cut_inputs(self, rows, positions, length):
-        """The rows' texts as inputs of fewer tokens than the rows have."""
-        texts, pairs = [self._text(rows, i) for i in positions], None
-        if not isinstance(texts[0], str):
-            texts, pairs = map(list, zip(*texts, strict=True))
-        inputs = {
-            name: np.zeros((len(texts), length), "int32")
-            for name in batch.input_names(self.model)
-        }
-        encoded = self.tokenizer.encode(texts, length, pairs)
-        for row, (token_ids, segment_ids) in enumerate(encoded):
-            values = {
-                batch.TOKEN_IDS: token_ids,
-                batch.SEGMENT_IDS: segment_ids,
-                batch.PADDING_MASK: 1,
-            }
-            for name, array in inputs.items():
-                array[row, : len(token_ids)] = values[name]
-        return inputs
 
     def _verification_rows(self):
         rows = Rows.open(self.folder / "validation_rows")

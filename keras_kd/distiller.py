@@ -124,8 +124,9 @@ class Distiller(keras.Model):
     def _set_teacher(self, teacher):
         observed = teacher
         if teacher is not None:
-            names = self.objective.student_outputs()
-            check_same_outputs(self.student, teacher, names)
+            check_same_outputs(
+                self.student, teacher, self.objective.matched_outputs()
+            )
             observed = observe(teacher, self.objective.teacher_outputs())
         self._get_teacher = lambda: teacher
         self._get_observed_teacher = lambda: observed

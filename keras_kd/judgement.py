@@ -19,13 +19,13 @@ COMPARISONS = {
 CLEARLY_BETTER = 0.02
 
 
-def judge(task, logits, labels, result):
+def judge(task, logits, references, result):
     """The comparisons that the trained arms allow.
 
     Args:
         task: The task.
         logits: The test logits of each arm, a list with one entry a seed.
-        labels: The labels of the test rows.
+        references: What the task scores the test rows by.
         result: The result so far, with its `arms`.
 
     Returns:
@@ -34,7 +34,7 @@ def judge(task, logits, labels, result):
         `predictions` of a regression.
     """
     answers = {
-        arm: np.stack([task.comparable(one, labels) for one in seeds])
+        arm: np.stack([task.comparable(one, references) for one in seeds])
         for arm, seeds in logits.items()
     }
     judgement = {}
@@ -44,7 +44,7 @@ def judge(task, logits, labels, result):
                 answers["alone"],
                 answers[arm],
                 metric=task.bootstrap_metric,
-                labels=labels if task.bootstrap_metric else None,
+                labels=references if task.bootstrap_metric else None,
             )
             judgement[name] = {
                 **interval.to_dict(),
@@ -56,7 +56,12 @@ def judge(task, logits, labels, result):
         students = [arm for arm in STUDENT_ARMS if arm in logits]
         judgement["agreement"] = {
             arm: float(
-                np.mean([task.agreement(teacher, one) for one in logits[arm]])
+                np.mean(
+                    [
+                        task.agreement(teacher, one, references)
+                        for one in logits[arm]
+                    ]
+                )
             )
             for arm in students
         }
@@ -65,7 +70,7 @@ def judge(task, logits, labels, result):
         }
     if task.name == "regression":
         first = {arm: seeds[0] for arm, seeds in logits.items()}
-        judgement["predictions"] = prediction_sample(labels, first)
+        judgement["predictions"] = prediction_sample(references, first)
     return judgement
 
 
@@ -86,7 +91,7 @@ def runtime_warnings(task, moved):
     ]
 
 
-def score_warnings(task, labels, result):
+def score_warnings(task, references, result):
     """Says where the scores leave little to be read from a comparison."""
     scores = {
         arm: np.mean(arm_values(result, arm, task.primary_metric))
@@ -102,7 +107,7 @@ def score_warnings(task, labels, result):
                 f"alone ({alone:.3f}): there is little to learn from it. Train "
                 "a better teacher."
             )
-    trivial = task.trivial_score(labels)
+    trivial = task.trivial_score(references)
     if students and max(students) < trivial + CLEARLY_BETTER:
         warnings.append(
             f"No student is clearly better ({max(students):.3f}) than answers "

@@ -43,7 +43,7 @@ def check_same_outputs(student, teacher, names):
     Args:
         student: The student.
         teacher: The teacher.
-        names: Names of the outputs that losses read; `logits` always counts.
+        names: Names of the outputs that have to match.
     """
     shapes = [
         {
@@ -55,8 +55,7 @@ def check_same_outputs(student, teacher, names):
     different = {
         name: (size, shapes[1][name])
         for name, size in shapes[0].items()
-        if name in {batch.LOGITS, *names} & set(shapes[1])
-        and shapes[1][name] != size
+        if name in set(names) & set(shapes[1]) and shapes[1][name] != size
     }
     if different:
         raise ValueError(

@@ -1,5 +1,6 @@
 """From files to the rows that a run trains, validates and tests on."""
 
+import collections
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from keras_kd.augmented_rows import leave_out
 from keras_kd.augmented_rows import make_augmented_rows
 from keras_kd.data.errors import DataError
+from keras_kd.data.question_files import Questions
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import shared_rows
 from keras_kd.data.sources import read_examples
@@ -16,8 +18,10 @@ from keras_kd.data.sources import resolve_labels
 from keras_kd.data.splits import overlap
 from keras_kd.data.splits import repetitions
 from keras_kd.data.splits import split_rows
+from keras_kd.data.tagged_files import read_tagged_sentences
 from keras_kd.tasks.multi_label_classification import split_labels
 from keras_kd.tasks.named_tasks import build_task
+from keras_kd.tasks.token_tagging import TokenTagging
 
 # To be counted up when the columns of a row change.
 ROWS_FORMAT = 2
@@ -60,11 +64,29 @@ def find_task(configuration, teacher_labels):
 
     The teacher's own order holds when it knows the names in the data.
     """
-    settings = {}
+    settings, labels = {}, None
     if configuration.task == "multi_label":
         settings["separator"] = configuration.label_separator
-    labels = None
-    if configuration.task != "regression":
+    if configuration.task == "token_tagging":
+        settings["chain"] = configuration.chain
+        settings["stride"] = configuration.stride
+        examples = read_part(configuration, "train")
+        found, settings["scheme"] = TokenTagging.labels_of(
+            example.label for example in examples
+        )
+        labels = configuration.labels or _in_order(found, teacher_labels)
+    elif configuration.task == "question_answering":
+        settings |= {
+            "scoring": configuration.answer_scoring,
+            "stride": configuration.stride,
+            "longest_answer": configuration.longest_answer,
+            "threshold": configuration.no_answer_threshold,
+            "no_answer": any(
+                example.label == ()
+                for example in read_part(configuration, "train")
+            ),
+        }
+    elif configuration.task != "regression":
         labels = _find_labels(configuration, teacher_labels)
     return build_task(
         configuration.task, labels, configuration.metric, **settings
@@ -84,7 +106,11 @@ def _find_labels(configuration, teacher_labels):
         given = (
             name for label in given for name in split_labels(label, separator)
         )
-    found = resolve_labels(given)
+    return _in_order(resolve_labels(given), teacher_labels)
+
+
+def _in_order(found, teacher_labels):
+    """Names in the teacher's order, if it knows them all."""
     if teacher_labels and set(found) <= set(teacher_labels):
         return teacher_labels
     return found
@@ -112,7 +138,8 @@ def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
         if getattr(configuration, part) is not None:
             rows[part] = _rows_of(configuration, part, task, tokenizer, folder)
             fingerprint[part] = rows[part].parts[0].folder.name
-    empty = {name: r.parts[0].notes["empty_texts"] for name, r in rows.items()}
+    notes = {name: dict(r.parts[0].notes) for name, r in rows.items()}
+    empty = {name: one.pop("empty_texts") for name, one in notes.items()}
     without_label = {}
     for part in ("validation", "test"):
         if part in rows:
@@ -146,13 +173,19 @@ def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
                 f"split into {sizes}. Give more rows, fewer validation and "
                 "test rows, or files of their own."
             )
-        task.check_labels(parts[part].column("label"), part)
+        task.check_labels(task.references(parts[part]), part)
     counts = {
         "train": len(parts["labelled"]),
         **{p: len(parts[p]) for p in ("unlabelled", "validation", "test")},
         "empty_texts": empty,
         "unlabelled_rows_left_out_because_held_out": int(seen.sum()),
         "rows_left_out_because_they_have_no_label": without_label,
+        "repaired_or_cut": {
+            f"{name.replace('_', ' ')} ({part})": count
+            for part, own in notes.items()
+            for name, count in own.items()
+            if count
+        },
         "overlaps": {
             f"train and {part}": overlap(parts["labelled"], parts[part])
             for part in ("validation", "test")
@@ -223,15 +256,31 @@ def data_warnings(counts, parts, task):
 def read_part(configuration, part):
     """The examples of one source of a run: `train`, `test` and so on."""
     source = getattr(configuration, part)
-    is_prepared = str(source).startswith("tfds:")
+    split = None
+    if str(source).startswith("tfds:"):
+        split = getattr(configuration, f"{part}_split")
+    encoding, labelled = configuration.encoding, part != "unlabelled"
+    if configuration.task == "token_tagging":
+        words, tags = (
+            None if name == default else name
+            for name, default in (
+                (configuration.text, "text"),
+                (configuration.label, "label"),
+            )
+        )
+        return read_tagged_sentences(
+            source, words, tags, split, encoding, labelled
+        )
+    if configuration.task == "question_answering":
+        return Questions(source, split, encoding, labelled)
     return read_examples(
         source,
         text=configuration.text,
         text_pair=configuration.text_pair,
-        label=None if part == "unlabelled" else configuration.label,
+        label=configuration.label if labelled else None,
         delimiter=configuration.delimiter,
-        split=getattr(configuration, f"{part}_split") if is_prepared else None,
-        encoding=configuration.encoding,
+        split=split,
+        encoding=encoding,
     )
 
 
@@ -253,23 +302,27 @@ def _rows_of(configuration, part, task, tokenizer, folder):
             configuration.label,
         ],
         "encoding": configuration.encoding,
-        "task": {**task.to_dict(), "metric": None},
+        "task": {**task.for_teacher().to_dict(), "metric": None},
         "tokenizer": tokenizer.fingerprint,
         "max_length": configuration.max_length,
     }
-    empty = [0]
+    counts = collections.Counter(empty_texts=0)
+    examples = read_part(configuration, part)
 
     def counted():
-        for example in read_part(configuration, part):
-            empty[0] += not any(text.strip() for text in example.fields)
+        for example in examples:
+            counts["empty_texts"] += not any(map(str.strip, example.fields))
             yield example
+        counts.update(getattr(examples, "counts", {}))
 
     return shared_rows(
         folder,
         part,
-        lambda: task.featurize(counted(), tokenizer, configuration.max_length),
+        lambda: task.featurize(
+            counted(), tokenizer, configuration.max_length, counts
+        ),
         fingerprint,
-        notes=lambda: {"empty_texts": empty[0]},
+        notes=lambda: dict(counts),
     )
 
 

@@ -33,6 +33,11 @@ from keras_kd.training import STATE_SECONDS
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
 
+HEADS = {
+    "sequence": "classification head",
+    "token": "head for tokens",
+    "span": "head for questions",
+}
 # What a narrower copy of a teacher is fitted on.
 SAMPLE_ROWS = 256
 
@@ -62,6 +67,7 @@ def fine_tune(
     steps = math.ceil(steps_per_epoch * configuration.teacher_epochs)
     distiller = Distiller(teacher.model)
     runtime = keras_runtime(teacher.model)
+    task = task.for_teacher()
     distiller.compile(
         adamw(configuration.teacher_learning_rate, steps),
         loss=task.hard_label_loss(),
@@ -86,15 +92,18 @@ def fine_tune(
 
 def score(runtime, task, rows):
     """The task's primary metric of a model on rows, and the mean loss."""
-    logits = predict_with_progress(runtime, rows, "validating")
-    scores = task.scores(logits, rows.column("label"))
+    logits = predict(task, runtime, rows, "validating")
+    scores = task.scores(logits, task.references(rows))
     return scores[task.primary_metric], scores[task.loss_of_scores]
 
 
-def predict_with_progress(runtime, rows, what):
-    """The logits of all rows, with a progress bar."""
+def predict(task, runtime, rows, what):
+    """The logits of all rows that a task scores, with a progress bar."""
     with progress_bar(what, len(rows)) as advance:
-        return predict_rows(runtime, rows, progress=advance)
+        logits = predict_rows(
+            runtime, rows, progress=advance, per_token=task.per_token
+        )
+    return task.select_outputs(logits, rows)
 
 
 def teacher_labels(configuration, folder):
@@ -159,25 +168,30 @@ def _named(name, configuration):
 def _open_given_teacher(name, configuration, task):
     wanted = configuration.fine_tune_teacher
     try:
-        teacher = Teacher.open(name, allow_pickle=configuration.allow_pickle)
+        teacher = Teacher.open(
+            name,
+            allow_pickle=configuration.allow_pickle,
+            task_head=task.task_head,
+        )
         has_head = True
     except MissingHead:
         teacher = Teacher.open(
             name,
             num_outputs=task.num_outputs,
             allow_pickle=configuration.allow_pickle,
+            task_head=task.task_head,
         )
         has_head = False
     several = len(configuration.teachers) > 1
     if not has_head and several:
         raise TeacherRefused(
-            "It has no classification head, and of several teachers none is "
-            "trained. Fine-tune it in a run of its own (`arms` teacher), and "
-            "give the folder RUN/teacher."
+            f"It has no {HEADS[task.task_head]}, and of several teachers none "
+            "is trained. Fine-tune it in a run of its own (`arms` teacher), "
+            "and give the folder RUN/teacher."
         )
     if not has_head and wanted is False:
         raise TeacherRefused(
-            f"'{name}' has no classification head, and "
+            f"'{name}' has no {HEADS[task.task_head]}, and "
             "fine-tuning is switched off. Switch it on, or give a teacher that "
             "was fine-tuned."
         )
@@ -236,20 +250,19 @@ def examine(teacher, task, rows, floor=None, logits=None):
     """
     check_outputs(teacher, task)
     if logits is None:
-        logits = predict_with_progress(
-            keras_runtime(teacher.model), rows, "examining the teacher"
-        )
-    labels = rows.column("label")
+        runtime = keras_runtime(teacher.model)
+        logits = predict(task, runtime, rows, "examining the teacher")
+    references = task.references(rows)
     try:
         task.check_logits(logits)
     except ValueError as error:
         raise TeacherRefused(f"The teacher gives {error}") from None
-    value = task.score(logits, labels)
+    value = task.score(logits, references)
     if task.name == "classification":
-        _check_label_order(task, logits, labels, value)
+        _check_label_order(task, logits, references, value)
     meaning = "given"
     if floor is None:
-        floor = task.trivial_score(labels)
+        floor = task.trivial_score(references)
         meaning = "what answers that ignore the text score"
     if value <= floor:
         raise TeacherRefused(
@@ -295,10 +308,10 @@ def weigh_teachers(ensemble, configuration, task, rows, logits):
             examine(teacher, task, rows, logits=own)
     if configuration.teacher_weights != "validation":
         return ensemble
-    labels = rows.column("label")
+    references = task.references(rows)
 
     def score(logits):
-        scores = task.scores(logits, labels)
+        scores = task.scores(logits, references)
         return scores[task.primary_metric], -scores[task.loss_of_scores]
 
     return TeacherEnsemble(ensemble.teachers, pick_weights(logits, score))

@@ -105,9 +105,9 @@ def train(model, tokenizer, parts, options):
     from keras_kd.data.masked_batches import evaluation_masked_batches
     from keras_kd.data.masked_batches import training_masked_batches
     from keras_kd.distiller import Distiller
-    from keras_kd.models.masked_lm import MaskedTokenAccuracy
+    from keras_kd.losses.token_accuracy import TokenAccuracy
+    from keras_kd.losses.token_cross_entropy import token_cross_entropy
     from keras_kd.models.masked_lm import at_positions
-    from keras_kd.models.masked_lm import masked_token_loss
     from keras_kd.progress import TrainingProgress
     from keras_kd.training import STATE_SECONDS
     from keras_kd.training import adamw
@@ -117,8 +117,8 @@ def train(model, tokenizer, parts, options):
     distiller = Distiller(trained)
     distiller.compile(
         adamw(options.learning_rate, options.steps),
-        loss=masked_token_loss,
-        metrics=[MaskedTokenAccuracy(name="accuracy")],
+        loss=token_cross_entropy,
+        metrics=[TokenAccuracy(name="accuracy")],
     )
 
     def score():

@@ -10,6 +10,7 @@ from keras_kd.cli import add_run
 from keras_kd.cli import guarded
 from keras_kd.cli import load_keras
 from keras_kd.cli import run_distill
+from keras_kd.cli import run_study
 from keras_kd.cli import run_tune
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
@@ -111,6 +112,13 @@ class Recipe:
             "its layers",
         )
         add_search(parser, tune=None)
+        parser.add_argument(
+            "--study",
+            nargs="+",
+            metavar=("KIND", "VALUE"),
+            help="study methods, teacher, size or temperature instead, as "
+            "keras-kd study does, with its values behind it",
+        )
         teacher = None if self.fresh_teacher else find_teacher()
         add_settings(parser, teacher=teacher, **self.defaults)
         return parser
@@ -151,6 +159,9 @@ class Recipe:
             return
         if options.tune is not None:
             run_tune(options)
+            return
+        if options.study is not None:
+            run_study(options, *options.study)
             return
         run_distill(options)
         if "distilled" in settings.arms:

@@ -86,6 +86,7 @@ def make_teacher(settings, tokens, folder):
             settings.vocabulary_size,
             max_length=settings.max_length,
             labels=task.labels,
+            per_token=task.per_token,
         ).save(path)
     return str(path)
 

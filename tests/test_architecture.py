@@ -29,6 +29,7 @@ LEVELS = {
     "keras_kd.memory": 0,
     "keras_kd.progress": 0,
     "keras_kd.schedules": 0,
+    "keras_kd.tag_schemes": 0,
     "keras_kd.version": 0,
     # The parts.
     "keras_kd.data": 1,

@@ -443,7 +443,7 @@ class TestSeveralTeachers:
         comparison, result = compare_tiny(**settings)
         rows = comparison.rows.test
         each = [
-            teaching.predict_with_progress(
+            teaching.predict(
                 compare.keras_runtime(teacher.model), rows, "test"
             ).astype("float64")
             for teacher in comparison.teacher.teachers
@@ -514,7 +514,7 @@ class TestStudentOfItsTeachersLayers:
     def test_it_begins_as_its_teacher(self, compare_tiny, tmp_path):
         comparison, result = compare_tiny(**self.settings(tmp_path))
         student = comparison.build_student(None, None)
-        logits = teaching.predict_with_progress(
+        logits = teaching.predict(
             compare.keras_runtime(student), comparison.rows.test, "test"
         )
         np.testing.assert_allclose(

@@ -30,12 +30,12 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 LINKED = [*PAGES, PROJECT / "recipes" / "data" / "README.md"]
 RECIPES = (
     "quickstart", "imdb", "sst2", "mnli", "yelp5", "tnews", "chnsenticorp",
-    "own_data", "tinybert_glue",
+    "own_data", "tinybert_glue", "conll2003", "squad", "cmrc2018",
 )  # fmt: skip
 # Those that have flags of their own instead of the settings of a run.
 OTHER_RECIPES = ("masked_lm_head",)
 # They make a teacher where none is given.
-WITHOUT_TEACHER = ("tnews", "chnsenticorp")
+WITHOUT_TEACHER = ("tnews", "chnsenticorp", "cmrc2018")
 
 GOOD = "fine great lovely superb warm bright".split()
 BAD = "dull poor awful weak cold grim".split()

@@ -276,7 +276,7 @@ def test_labelling_in_int8(tmp_path):
     names, predict = teaching.teacher_runtime(teacher, "litert-int8", tmp_path)
     assert set(names) == {"token_ids", "padding_mask", "segment_ids"}
     expected, received = (
-        teaching.predict_with_progress(runtime, rows, "test")
+        teaching.predict(runtime, rows, "test")
         for runtime in (keras_runtime(teacher.model), (names, predict))
     )
     np.testing.assert_allclose(received, expected, atol=0.1)

@@ -154,15 +154,27 @@ def gather_batch(
             labels = labels[:, None]
         y[batch.LABELS] = labels
         y[batch.LABEL_WEIGHT] = rows.column("label_weight", positions)
+    if batch.TOKEN_MASK in rows.columns:
+        y[batch.TOKEN_MASK] = rows.padded(batch.TOKEN_MASK, positions, width)
     if targets is not None:
-        y[batch.TEACHER] = {
-            name: values.padded(range(len(values)), width)
-            if isinstance(values, TokenOutputs)
-            else values
-            for name, values in targets.lookup(rows.keys(positions)).items()
-        }
+        y[batch.TEACHER] = _teacher_outputs(rows, positions, targets, width)
     if not set(teacher_names) <= set(names):
         y[batch.TEACHER_INPUTS] = gather_inputs(
             rows, positions, teacher_names, length
         )
     return x, y
+
+
+def _teacher_outputs(rows, positions, targets, width):
+    """The teacher's outputs by name, those for each token `width` wide."""
+    outputs = targets.lookup(rows.keys(positions))
+    for name, values in outputs.items():
+        if not isinstance(values, TokenOutputs):
+            continue
+        if "teacher_positions" in rows.columns:
+            # The student has tokens of its own.
+            values = values.taken(
+                [rows.row("teacher_positions", p) for p in positions]
+            )
+        outputs[name] = values.padded(range(len(values)), width)
+    return outputs

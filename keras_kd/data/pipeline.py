@@ -76,6 +76,8 @@ def _dataset(rows, model, rows_at, targets, count, length=None, teacher=None):
         arrays = inputs_of(x, y)
         if "label" in rows.columns and rows.is_ragged("label"):
             arrays.append(y[batch.LABELS])
+        if batch.TOKEN_MASK in y:
+            arrays.append(y[batch.TOKEN_MASK])
         per_token = getattr(targets, "per_token", ())
         return arrays + [y[batch.TEACHER][name] for name in per_token]
 

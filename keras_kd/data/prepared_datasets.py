@@ -105,10 +105,18 @@ def _converter(tfds, feature):
             return names[value] if value < len(names) else str(value)
 
         return to_label
+    if isinstance(feature, tfds.features.Sequence):
+        convert = _converter(tfds, feature.feature)
+        if convert is not _to_python:
+            return lambda values: [convert(value) for value in values]
     return _to_python
 
 
 def _to_python(value):
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {name: _to_python(one) for name, one in value.items()}
+    if getattr(value, "ndim", 0):
+        return [_to_python(one) for one in value]
     return value.item() if hasattr(value, "item") else value

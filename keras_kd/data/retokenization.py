@@ -1,11 +1,14 @@
 """The same rows, read with a tokenizer of the student's own."""
 
+import json
+
 import numpy as np
 
 from keras_kd.data.layered_columns import LayeredColumns
 from keras_kd.data.masked_text import read_text
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import shared_rows
+from keras_kd.data.tagged_rows import own_token_columns
 
 TEXTS_AT_ONCE = 2048
 
@@ -43,10 +46,15 @@ def retokenize(rows, tokenizer, folder, max_length=128):
             "tokenizer": tokenizer.fingerprint,
             "max_length": max_length,
         }
+        tokenised = _tokenised
+        if "words" in part.specs:
+            tokenised = own_token_columns
         above = shared_rows(
             folder,
             part.folder.name,
-            lambda part=part: _tokenised(Rows([part]), tokenizer, max_length),
+            lambda make=tokenised, part=part: make(
+                Rows([part]), tokenizer, max_length
+            ),
             fingerprint,
         )
         parts.append(LayeredColumns(part, above.parts[0]))
@@ -57,6 +65,8 @@ def texts_of(rows):
     """Yields the text, or both texts, of every row, without masks."""
     fields = [name for name in ("text", "text_pair") if name in rows.columns]
     for position in range(len(rows)):
+        if "words" in rows.columns:
+            yield " ".join(json.loads(rows.text("words", position)))
         for name in fields:
             yield rows.text(name, position)
 

@@ -5,12 +5,14 @@ import hashlib
 import numpy as np
 
 from keras_kd.data.errors import DataError
+from keras_kd.data.rows import as_keys
 
 
 def split_rows(rows, sizes):
     """Splits rows into parts of about the given sizes, and a `rest`.
 
-    Rows that read alike (the same `target_key`) always fall into one part.
+    Rows that read alike (the same `target_key`, or `group_key` where rows have
+    one) always fall into one part.
     The parts depend on the rows' texts alone, not on their order or on a seed.
 
     Args:
@@ -24,6 +26,8 @@ def split_rows(rows, sizes):
         DataError: The sizes leave nothing for the last part.
     """
     keys = rows.keys()
+    if "group_key" in rows.columns:
+        keys = as_keys(rows.column("group_key"))
     hashes = [
         hashlib.blake2b(bytes(key), digest_size=8).digest() for key in keys
     ]
@@ -59,8 +63,20 @@ def repetitions(rows):
     _, first, inverse = np.unique(
         rows.keys(), return_index=True, return_inverse=True
     )
-    labels = rows.column("label").reshape(len(rows), -1)
-    differs = (labels != labels[first[inverse]]).any(axis=-1)
+    if rows.is_ragged("label"):
+        several = np.flatnonzero(first[inverse] != np.arange(len(rows)))
+        differs = np.array(
+            [
+                not np.array_equal(
+                    rows.row("label", row),
+                    rows.row("label", first[inverse[row]]),
+                )
+                for row in several
+            ]
+        )
+    else:
+        labels = rows.column("label").reshape(len(rows), -1)
+        differs = (labels != labels[first[inverse]]).any(axis=-1)
     return {
         "repeated_rows": len(rows) - len(first),
         "contradicting_rows": int(differs.sum()),

@@ -47,6 +47,21 @@ class TokenOutputs:
         start = self._starts[row]
         return self.values[start : start + self.lengths[row]]
 
+    def taken(self, positions):
+        """Other tokens of the same rows.
+
+        Args:
+            positions: List with the numbers of tokens of each row, below zero
+                for zeros.
+        """
+        rows = []
+        for row, places in enumerate(positions):
+            places = np.asarray(places)
+            values = np.zeros((len(places), *self.values.shape[1:]), "float32")
+            values[places >= 0] = self[row][places[places >= 0]]
+            rows.append(values)
+        return self.join(rows)
+
     def padded(self, rows, length=None):
         """Some rows side by side, `[rows, length, ...]` float32, then 0.
 

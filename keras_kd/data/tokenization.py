@@ -239,6 +239,31 @@ class Tokenizer:
             raise error
         return [encoding.ids for encoding in encodings]
 
+    def encode_offsets(self, texts):
+        """As `encode_plain`, and where each token stands in its text.
+
+        Args:
+            texts: List of strings.
+
+        Returns:
+            A list of `(ids, starts, ends)`, in characters.
+
+        Raises:
+            ValueError: The text is cut into words before, and places are lost.
+        """
+        if self._segmenter is not None:
+            raise ValueError(
+                f"Where tokens stand is not known behind '{self.segmenter}'. "
+                "Take a tokenizer without a segmenter."
+            )
+        result = []
+        for encoding in self.backend.encode_batch(
+            list(texts), add_special_tokens=False
+        ):
+            starts, ends = zip(*encoding.offsets) if encoding.ids else ((), ())
+            result.append((encoding.ids, starts, ends))
+        return result
+
     def _encode_masked(self, texts, start):
         """The same, where some texts are tuples with masks between."""
         mask_id = self.unk_id if self.mask_id is None else self.mask_id

@@ -31,6 +31,8 @@ AGREEMENT_WITH_KERAS = {
     CLASSIFICATION: "same class as Keras",
     "multi_label": "same decisions as Keras",
     "regression": "correlation with Keras",
+    "token_tagging": "same tags as Keras",
+    "question_answering": "same places as Keras",
 }
 
 

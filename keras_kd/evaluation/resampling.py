@@ -10,11 +10,13 @@ import numpy as np
 
 from keras_kd.evaluation.class_counts import COUNT_METRICS
 from keras_kd.evaluation.class_counts import LABEL_COUNT_METRICS
+from keras_kd.evaluation.entity_scores import f1_of_counts
 from keras_kd.evaluation.regression_scores import average_ranks
 from keras_kd.evaluation.regression_scores import pearson
 
 CELLS_AT_ONCE = 4_000_000
 CORRELATIONS = ("pearson", "spearman")
+SUMMED_METRICS = {"entity_f1": f1_of_counts}
 
 
 def mean_draws(difference, resamples, generator):
@@ -96,6 +98,27 @@ def label_count_draws(a, b, labels, metric, resamples, generator):
         a_drawn, b_drawn = scores(_draw_counts(rows, size, generator))
         draws.append(b_drawn.mean(axis=0) - a_drawn.mean(axis=0))
     a_scores, b_scores = scores(np.ones((rows, 1)))
+    return a_scores[:, 0], b_scores[:, 0], np.concatenate(draws)
+
+
+def summed_draws(a, b, labels, metric, resamples, generator):
+    """Differences of a metric of counts that are summed over the rows.
+
+    `a` and `b` are `[seeds, rows, counts]`; `labels` are not looked at.
+    """
+    metric = SUMMED_METRICS[metric]
+    rows = a.shape[1]
+
+    def scores(drawn):
+        return [
+            np.stack([metric(drawn @ run) for run in runs]) for runs in (a, b)
+        ]
+
+    draws = []
+    for size in _chunks(resamples, rows):
+        a_drawn, b_drawn = scores(_draw_counts(rows, size, generator).T)
+        draws.append(b_drawn.mean(axis=0) - a_drawn.mean(axis=0))
+    a_scores, b_scores = scores(np.ones((1, rows)))
     return a_scores[:, 0], b_scores[:, 0], np.concatenate(draws)
 
 

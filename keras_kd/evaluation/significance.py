@@ -7,11 +7,13 @@ import numpy as np
 from keras_kd.evaluation.class_counts import COUNT_METRICS
 from keras_kd.evaluation.class_counts import LABEL_COUNT_METRICS
 from keras_kd.evaluation.resampling import CORRELATIONS
+from keras_kd.evaluation.resampling import SUMMED_METRICS
 from keras_kd.evaluation.resampling import correlation_draws
 from keras_kd.evaluation.resampling import count_draws
 from keras_kd.evaluation.resampling import function_draws
 from keras_kd.evaluation.resampling import label_count_draws
 from keras_kd.evaluation.resampling import mean_draws
+from keras_kd.evaluation.resampling import summed_draws
 from keras_kd.evaluation.scores import check_labels
 from keras_kd.evaluation.scores import check_logits
 
@@ -103,6 +105,7 @@ def paired_bootstrap(
     | label sets | of `LABEL_COUNT_METRICS`, or "subset_accuracy" | 0 and 1, \
 `[seeds, rows, classes]` | `[rows, classes]` |
     | regression | "pearson", "spearman" | `[seeds, rows]` | `[rows]` |
+    | entities | "entity_f1" | of `entity_counts`, `[seeds, rows, 3]` | |
 
     "spearman" ranks each resample anew, where a row that was drawn twice is
     two equal values with one rank. Ranks of all rows, drawn like values, would
@@ -134,14 +137,15 @@ def paired_bootstrap(
     >>> interval.difference, verdict(interval), interval.provisional
     (0.25, 'HELPED', True)
     """
+    summed = metric in SUMMED_METRICS
     many_labels = metric is not None and np.ndim(labels) == 2
-    a, b = _check_runs(a, b, many_labels)
+    a, b = _check_runs(a, b, many_labels or summed)
     if resamples < 1:
         raise ValueError(
             f"`resamples` must be positive. Received: {resamples}."
         )
     generator = np.random.default_rng(seed)
-    if metric is not None:
+    if metric is not None and not summed:
         labels = _check_metric(metric, labels, a, b)
     if metric == SUBSET_ACCURACY:
         a, b = (a == labels).all(axis=-1), (b == labels).all(axis=-1)
@@ -154,6 +158,8 @@ def paired_bootstrap(
     else:
         if callable(metric):
             draw = function_draws
+        elif summed:
+            draw = summed_draws
         elif metric in CORRELATIONS:
             draw = correlation_draws
         else:
@@ -271,12 +277,12 @@ def _seed_draws(a_scores, b_scores, resamples, generator):
     return draws * np.sqrt(variance)
 
 
-def _check_runs(a, b, many_labels):
+def _check_runs(a, b, deep):
     a, b = np.atleast_1d(np.asarray(a)), np.atleast_1d(np.asarray(b))
-    axes = 3 if many_labels else 2
+    axes = 3 if deep else 2
     a, b = (x[np.newaxis] if x.ndim == axes - 1 else x for x in (a, b))
     if a.shape != b.shape or a.ndim != axes or 0 in a.shape:
-        expected = "[seeds, rows, classes]" if many_labels else "[seeds, rows]"
+        expected = "[seeds, rows, classes]" if deep else "[seeds, rows]"
         raise ValueError(
             f"Both models need scores of the same shape {expected}, on the "
             f"same rows. Received: {a.shape} and {b.shape}."

@@ -23,6 +23,8 @@ from keras_kd.export.litert_gates import check_outputs
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.export.operations import operations
 from keras_kd.export.score_gates import CLASSIFICATION
+from keras_kd.export.score_gates import MULTI_LABEL
+from keras_kd.export.score_gates import REGRESSION
 from keras_kd.export.score_gates import check_kind
 from keras_kd.export.score_gates import check_row_targets
 
@@ -39,6 +41,7 @@ def export_litert(
     labels_of_rows=None,
     progress=None,
     kind=CLASSIFICATION,
+    decide=None,
 ):
     """Converts a student to a `.tflite` file and proves it on real rows.
 
@@ -70,10 +73,14 @@ def export_litert(
         labels_of_rows: Class ids of the rows, below zero where there is none,
             or a dictionary of them by output name. With them a dynamic file
             must not lose accuracy. Of kind `"multi_label"`: 0 and 1, `[n,
-            labels]`; of `"regression"`: numbers, `[n]`.
+            labels]`; of `"regression"`: numbers, `[n]`; of tokens: of the shape
+            that `decide` gives.
         progress: Function that is told how many rows were checked.
-        kind: `"classification"` (also of tokens), `"multi_label"` or
-            `"regression"`: what the logits mean, and so how they are compared.
+        kind: `"classification"`, `"multi_label"`, `"regression"`,
+            `"token_tagging"` or `"question_answering"`: what the logits mean,
+            and so how they are compared.
+        decide: Of the last two kinds, function from the logits of all rows to
+            the decisions, integers, `-1` where there is none.
 
     Returns:
         A dictionary for the report: `file`, `format`, `quantization`, `bytes`,
@@ -88,15 +95,15 @@ def export_litert(
     """
     path = Path(path)
     check_quantization(quantization)
-    check_kind(kind, student)
+    check_kind(kind, student, decide)
     check_length(max_length)
     check_labels(student, labels)
     check_vocabulary(student, tokenizer)
     rows = check_rows(student, rows, max_length, tokenizer)
-    if kind == CLASSIFICATION:
-        targets = check_targets(student, rows, labels_of_rows)
-    else:
+    if kind in (MULTI_LABEL, REGRESSION):
         targets = check_row_targets(kind, student, rows, labels_of_rows)
+    else:
+        targets = check_targets(student, rows, labels_of_rows)
     student = float32_copy(student)
     expected = _keras_outputs(student, rows)
     with full_disk_explained(path), write_aside(path) as temporary:
@@ -118,6 +125,7 @@ def export_litert(
                 rows.get(batch.PADDING_MASK),
                 targets,
                 kind,
+                decide,
             )
         )
         attach(

@@ -7,6 +7,7 @@ from keras_kd.export.score_gates import CLASSIFICATION
 from keras_kd.export.score_gates import FLOATS
 from keras_kd.export.score_gates import MINIMUM_AGREEMENT
 from keras_kd.export.score_gates import MULTI_LABEL
+from keras_kd.export.score_gates import REGRESSION
 from keras_kd.export.score_gates import SIGNIFICANCE
 from keras_kd.export.score_gates import compare_label_sets
 from keras_kd.export.score_gates import compare_numbers
@@ -23,13 +24,15 @@ def check_outputs(
     padding_mask=None,
     labels=None,
     kind=CLASSIFICATION,
+    decide=None,
 ):
     """Compares a file's outputs with those of Keras on the same rows.
 
     float32 and float16 files must give the same logits, within 1e-3 and 5e-3
     x max(1, |logit|). Any other file must answer as Keras does:
 
-    - `classification`: the same decision on 97% of the rows;
+    - `classification`, and what `decide` gives: the same decision on 97% of
+      the rows, or of the tokens;
     - `multi_label`: the same on 97% of the (row, label) decisions, and the
       labels that it gives have an F1 of 0.9 against those that Keras gives;
     - `regression`: numbers that correlate with those of Keras by 0.99.
@@ -48,7 +51,8 @@ def check_outputs(
         labels: Dictionary of class ids by output name, or `None`. Ids below
             zero mean that there is no label. For the other kinds, see
             `score_gates.check_row_targets`.
-        kind: `"classification"`, `"multi_label"` or `"regression"`.
+        kind: One of `score_gates.KINDS`.
+        decide: As in `export_litert`.
 
     Returns:
         Dictionary with `kind`, `max_difference`, `agreement` and, with labels,
@@ -65,7 +69,12 @@ def check_outputs(
         )
     _check_finite(expected, "The Keras model")
     _check_finite(received, "The file")
-    if kind == CLASSIFICATION:
+    decided = [
+        {name: decide(values) for name, values in outputs.items()}
+        for outputs in (expected, received)
+        if decide is not None
+    ]
+    if kind not in (MULTI_LABEL, REGRESSION):
         expected = _real_tokens(expected, padding_mask)
         received = _real_tokens(received, padding_mask)
     report = {"kind": kind, "max_difference": 0.0}
@@ -74,7 +83,7 @@ def check_outputs(
             quantization, name, expected[name], received[name]
         )
         report["max_difference"] = max(report["max_difference"], worst)
-    if kind != CLASSIFICATION:
+    if kind in (MULTI_LABEL, REGRESSION):
         (name,) = expected
         compare = compare_numbers
         if kind == MULTI_LABEL:
@@ -83,8 +92,20 @@ def check_outputs(
         return report | compare(
             quantization, expected[name], received[name], target
         )
+    if decide is None:
+        decided = [
+            {name: decisions(values) for name, values in outputs.items()}
+            for outputs in (expected, received)
+        ]
+        labels = labels and _real_tokens(
+            {name: np.asarray(x) for name, x in labels.items()}, padding_mask
+        )
+    by_keras, by_file = decided
     same = np.concatenate(
-        [decisions(expected[n]) == decisions(received[n]) for n in expected]
+        [
+            (values == by_file[name])[values >= 0]
+            for name, values in by_keras.items()
+        ]
     )
     report["agreement"] = float(same.mean())
     if quantization not in FLOATS and report["agreement"] < MINIMUM_AGREEMENT:
@@ -95,10 +116,7 @@ def check_outputs(
             "student further: an untrained one has no firm decisions."
         )
     if labels is not None:
-        labels = _real_tokens(
-            {name: np.asarray(x) for name, x in labels.items()}, padding_mask
-        )
-        report.update(_compare_accuracy(expected, received, labels))
+        report.update(_compare_accuracy(by_keras, by_file, labels))
     return report
 
 
@@ -170,8 +188,8 @@ def _compare_accuracy(expected, received, labels):
     keras_right, file_right = [], []
     for name, ids in labels.items():
         known = ids >= 0
-        keras_right.append(decisions(expected[name])[known] == ids[known])
-        file_right.append(decisions(received[name])[known] == ids[known])
+        keras_right.append(expected[name][known] == ids[known])
+        file_right.append(received[name][known] == ids[known])
     keras_right = np.concatenate(keras_right)
     file_right = np.concatenate(file_right)
     if not len(keras_right):

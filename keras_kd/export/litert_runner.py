@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.batch import PADDING_MASK
+from keras_kd.batch import named_outputs
 from keras_kd.export.attachments import read_attachments
 from keras_kd.export.standard_error import held_back
 
@@ -136,6 +137,10 @@ class LiteRTModel:
         if len(results) == 1:
             return next(iter(results.values()))
         return results
+
+    def predict_named(self, features):
+        """As `predict`, but a lone output is named `logits`, too."""
+        return named_outputs(self.predict(features))
 
     def _prepare(self, features):
         missing = [name for name in self.input_names if name not in features]

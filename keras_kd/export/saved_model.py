@@ -67,8 +67,8 @@ def export_saved_model(
         labels: Names of the classes in the order of the logits, or `None`.
         max_length: The most tokens of a text; needed with a tokenizer.
         sample: What the check runs: a list of real texts with a tokenizer (or
-            of `(text, text_pair)`), else a dictionary of int32 `[n, length]`
-            arrays.
+            of `(text, text_pair)`), or a dictionary of int32 `[n, length]`
+            arrays: then there is no signature `text`.
         activation: What makes probabilities of logits: `"softmax"`,
             `"sigmoid"`, or `None` for no probabilities.
         pairs: Whether the student reads pairs of texts.
@@ -100,6 +100,8 @@ def export_saved_model(
     in_graph = None
     if tokenizer is not None:
         reason = unsupported_reason(tokenizer)
+        if isinstance(sample, dict):
+            reason = "the sample holds features, not texts"
         if reason is None:
             in_graph = InGraphTokenizer(tokenizer, max_length)
     check = _Check(student, tokenizer, in_graph, max_length, sample, pairs)
@@ -207,7 +209,7 @@ class _Check:
         self.has_text = in_graph is not None
         self.same_tokens = None
         encoded = sample
-        if tokenizer is not None:
+        if not isinstance(sample, dict):
             texts = list(zip(*sample)) if pairs else [sample]
             encoded = _encode(tokenizer, texts, max_length)
         self.features = {
@@ -360,10 +362,10 @@ def _check_arguments(student, tokenizer, max_length, sample, activation, pairs):
             "`sample` must hold some rows for the check. Received: "
             f"{sample!r}. Give real texts, or features without a tokenizer."
         )
-    if tokenizer is None:
+    if tokenizer is None or isinstance(sample, dict):
         batch.select_inputs(student, sample)
         return
-    if isinstance(sample, dict) or isinstance(sample, str):
+    if isinstance(sample, str):
         raise ValueError(
             "`sample` must be a list of texts when there is a tokenizer. "
             f"Received: {type(sample).__name__}."

@@ -12,7 +12,11 @@ from keras_kd.export.errors import ExportError
 CLASSIFICATION = "classification"
 MULTI_LABEL = "multi_label"
 REGRESSION = "regression"
-KINDS = (CLASSIFICATION, MULTI_LABEL, REGRESSION)
+TOKEN_TAGGING = "token_tagging"
+QUESTION_ANSWERING = "question_answering"
+# What is decided for each token, or over all of them, the task knows.
+DECIDED_BY_TASK = (TOKEN_TAGGING, QUESTION_ANSWERING)
+KINDS = (CLASSIFICATION, MULTI_LABEL, REGRESSION, *DECIDED_BY_TASK)
 
 # Files that are held to the logits themselves.
 FLOATS = ("float32", "float16")
@@ -25,13 +29,19 @@ ALLOWED_RISE = 0.005
 SIGNIFICANCE = 0.05
 
 
-def check_kind(kind, student):
+def check_kind(kind, student, decide=None):
     """Raises a `ValueError` for a kind that is none, or not the student's."""
     if kind not in KINDS:
         raise ValueError(
             f"`kind` must be one of {list(KINDS)}. Received: {kind!r}"
         )
-    if kind == CLASSIFICATION:
+    if (decide is None) is (kind in DECIDED_BY_TASK):
+        raise ValueError(
+            f"`decide` is for the kinds {list(DECIDED_BY_TASK)}, and they need "
+            f"it: `TokenTagging.decisions`, for example. Received: {decide} "
+            f"for kind '{kind}'."
+        )
+    if kind not in (MULTI_LABEL, REGRESSION):
         return
     shapes = {
         name: output.shape

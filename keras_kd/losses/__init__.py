@@ -2,6 +2,9 @@
 
 from keras_kd.losses.attention_kl import AttentionKL as AttentionKL
 from keras_kd.losses.attention_mse import AttentionMSE as AttentionMSE
+from keras_kd.losses.chain_soft_targets import (
+    ChainSoftTargets as ChainSoftTargets,
+)
 from keras_kd.losses.confidence_temperature import (
     ConfidenceTemperature as ConfidenceTemperature,
 )
@@ -40,6 +43,7 @@ from keras_kd.losses.soft_cross_entropy import (
     SoftCrossEntropy as SoftCrossEntropy,
 )
 from keras_kd.losses.soft_targets import SoftTargets as SoftTargets
+from keras_kd.losses.span_soft_targets import SpanSoftTargets as SpanSoftTargets
 from keras_kd.losses.target_classes import (
     probability_shift as probability_shift,
 )

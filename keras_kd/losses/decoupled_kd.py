@@ -146,7 +146,7 @@ class DecoupledKD(DistillationLoss):
         if self.scale_by_temperature_squared:
             values = values * temperature**2
         if len(values.shape) == 2:
-            values = masked_mean(values, context.mask)
+            values = masked_mean(values, context.logits_mask)
         return values
 
     def get_config(self):

@@ -29,6 +29,7 @@ class DistillationLoss:
     """
 
     outputs = ()  # Names of the outputs that student and teacher must have.
+    same_width = True  # Whether these are equally wide in both.
 
     def __init__(self, weight=1.0, name=None):
         check_weight("The weight of a loss", weight)

@@ -60,7 +60,7 @@ class ExampleTemperature:
         )
         counts = ops.cast(there, hardness.dtype) * ops.ones_like(hardness)
         if len(hardness.shape) == 2:
-            counts = without_padding(counts, context.mask)
+            counts = without_padding(counts, context.logits_mask)
         total = ops.sum(
             ops.where(counts > 0, hardness, ops.zeros_like(hardness))
         )

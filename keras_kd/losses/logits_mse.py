@@ -71,7 +71,7 @@ class LogitsMSE(DistillationLoss):
         check_same_last_axis(self.name, student, teacher)
         values = squared_distance(student, teacher)
         return (
-            masked_mean(values, context.mask)
+            masked_mean(values, context.logits_mask)
             if len(values.shape) == 2
             else values
         )

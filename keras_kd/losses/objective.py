@@ -92,6 +92,12 @@ class Objective:
         losses = self.losses_by_name.values()
         return [name for loss in losses for name in loss.teacher_outputs]
 
+    def matched_outputs(self):
+        """Names of the outputs that both models must have equally wide."""
+        losses = self.losses_by_name.values()
+        free = {n for one in losses if not one.same_width for n in one.outputs}
+        return {batch.LOGITS, *self.student_outputs()} - free
+
     def sums(
         self,
         x,
@@ -130,6 +136,7 @@ class Objective:
                     outputs,
                     targets.get(batch.TEACHER, {}),
                     mask=mask,
+                    token_mask=targets.get(batch.TOKEN_MASK),
                     step=step,
                     sample_weight=sample_weight,
                     labels=labels,

@@ -102,7 +102,7 @@ class SigmoidSoftTargets(DistillationLoss):
         if self.scale_by_temperature_squared:
             values = values * temperature**2
         return (
-            masked_mean(values, context.mask)
+            masked_mean(values, context.logits_mask)
             if len(values.shape) == 2
             else values
         )

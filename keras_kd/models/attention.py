@@ -36,7 +36,8 @@ def attention_student(
         num_heads: Attention heads; must divide `hidden_dim`.
         max_length: Rows of the position table. Texts must not be longer.
         dropout: Rate everywhere.
-        pooling: `"mean"`, `"max"` or `"first"`.
+        pooling: `"mean"`, `"max"` or `"first"`; `None` gives logits
+            `[batch, length, num_outputs]`, for each token.
 
     Returns:
         A functional `keras.Model`: int32 `token_ids` and `padding_mask`, both

@@ -54,7 +54,8 @@ def bert(settings, task_head, num_outputs=None, pooling="cls"):
         task_head: `"sequence"`, `"token"`, `"span"`, `"masked_lm"`,
             `"pooler"` (hidden states and the pooled first position) or
             None (hidden states).
-        num_outputs: int, outputs of a `"sequence"` or `"token"` head.
+        num_outputs: int, outputs of a `"sequence"` or `"token"` head; a
+            `"span"` head has 2.
         pooling: `"cls"` or `"mean"`, of a `"sequence"` head.
 
     Returns:
@@ -89,11 +90,8 @@ def bert(settings, task_head, num_outputs=None, pooling="cls"):
         else:
             x = _pooled_dense(settings)(x[:, 0, :])
         outputs = _logits(x, settings, task_head, num_outputs)
-    elif task_head == "token":
-        outputs = _logits(x, settings, task_head, num_outputs)
-    elif task_head == "span":
-        x = _logits(x, settings, task_head, 2)
-        outputs = {"start_logits": x[:, :, 0], "end_logits": x[:, :, 1]}
+    elif task_head in ("token", "span"):
+        outputs = _logits(x, settings, task_head, num_outputs or 2)
     elif task_head == "masked_lm":
         outputs = _masked_lm(x, settings, token_embedding)
     else:

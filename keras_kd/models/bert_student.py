@@ -13,6 +13,7 @@ def bert_student(
     intermediate_dim=None,
     max_length=512,
     dropout=0.1,
+    pooling="first",
 ):
     """Builds a BERT of any size, from scratch.
 
@@ -30,6 +31,8 @@ def bert_student(
             times `hidden_dim`.
         max_length: Rows of the position table.
         dropout: Rate everywhere.
+        pooling: `"first"`; `None` gives logits `[batch, length, num_outputs]`,
+            for each token.
 
     Returns:
         A functional `keras.Model`: int32 `token_ids`, `segment_ids` and
@@ -70,7 +73,8 @@ def bert_student(
         masked_lm_activation="gelu",
         layer_norm_epsilon=1e-12,
         dropout=dropout,
-        head_dropouts={"sequence": dropout},
+        head_dropouts={"sequence": dropout, "token": dropout},
         initializer_range=0.02,
     )
-    return bert(settings, "sequence", num_outputs)
+    head = "token" if pooling is None else "sequence"
+    return bert(settings, head, num_outputs)

@@ -15,14 +15,18 @@ def masked_pool(hidden_states, padding_mask, pooling):
     Args:
         hidden_states: `[batch, length, width]`.
         padding_mask: `[batch, length]`, 1 on real tokens.
-        pooling: `"max"`, `"mean"` or `"first"`.
+        pooling: `"max"`, `"mean"` or `"first"`; `None` leaves the positions as
+            they are, for logits of each token.
 
     Raises:
         ValueError: Another pooling.
     """
+    if pooling is None:
+        return hidden_states
     if pooling not in POOLINGS:
         raise ValueError(
-            f"`pooling` must be one of {list(POOLINGS)}. Received: {pooling}"
+            f"`pooling` must be one of {list(POOLINGS)}, or None. Received: "
+            f"{pooling}"
         )
     if pooling == "first":
         return hidden_states[:, 0, :]

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_kd.batch import MASK_POSITIONS
-from keras_kd.batch import NO_TOKEN
 
 
 def at_positions(model):
@@ -51,47 +50,3 @@ def at_positions(model):
         model.get_layer("logits")([x, bias]),
         name=f"{model.name}_at_positions",
     )
-
-
-def masked_token_loss(labels, logits):
-    """The cross-entropy of the masked tokens, one value a row.
-
-    Args:
-        labels: `[batch, places]`, `NO_TOKEN` where there is none.
-        logits: `[batch, places, vocabulary]`.
-
-    Returns:
-        `[batch]`: the mean over a row's masked tokens.
-    """
-    used = ops.cast(ops.not_equal(labels, NO_TOKEN), logits.dtype)
-    values = keras.losses.sparse_categorical_crossentropy(
-        ops.maximum(labels, 0), logits, from_logits=True
-    )
-    return ops.divide_no_nan(
-        ops.sum(values * used, axis=-1), ops.sum(used, axis=-1)
-    )
-
-
-@keras.saving.register_keras_serializable(package="keras_kd")
-class MaskedTokenAccuracy(keras.metrics.Mean):
-    """The share of the masked tokens that are told right.
-
-    Args:
-        name: The name under which it is logged.
-        dtype: As in Keras.
-
-    Example:
-
-    >>> accuracy = MaskedTokenAccuracy()
-    >>> accuracy.update_state([[1, NO_TOKEN]], [[[0.0, 2.0], [1.0, 0.0]]])
-    >>> float(accuracy.result())
-    1.0
-    """
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        labels = ops.convert_to_tensor(y_true)
-        right = ops.equal(ops.cast(labels, "int64"), ops.argmax(y_pred, -1))
-        used = ops.cast(ops.not_equal(labels, NO_TOKEN), self.dtype)
-        if sample_weight is not None:
-            used = used * ops.cast(sample_weight, self.dtype)[:, None]
-        return super().update_state(ops.cast(right, self.dtype), used)

@@ -48,7 +48,7 @@ def load_pretrained(
     |---|---|
     | `"sequence"` | `[batch, num_outputs]` |
     | `"token"` | `[batch, length, num_outputs]` |
-    | `"span"` | `{"start_logits", "end_logits"}`, each `[batch, length]` |
+    | `"span"` | `[batch, length, 2]`: where an answer starts, and ends |
     | `"masked_lm"` | `[batch, length, vocabulary]` |
     | `None` | `{"sequence_output"}`, and `"pooled_output"` with a pooler |
 

@@ -36,7 +36,8 @@ def recurrent_student(
         units: Width of each direction.
         embedding_dim: Width of the embeddings.
         dropout: Rate after the embeddings, between layers and in the head.
-        pooling: `"max"` or `"mean"` over the real tokens' states.
+        pooling: `"max"` or `"mean"` over the real tokens' states; `None` gives
+            logits `[batch, length, num_outputs]`, for each token.
 
     Returns:
         A functional `keras.Model`: int32 `token_ids` and `padding_mask`, both

@@ -50,6 +50,7 @@ def build_student(
     embeddings=None,
     heads=None,
     intermediate=None,
+    per_token=False,
 ):
     """Builds a student by its name.
 
@@ -70,13 +71,16 @@ def build_student(
         heads: Attention heads, which have to divide `width`; by default 4.
         intermediate: Width of the feed-forward layers of a Transformer or a
             BERT; by default four times `width`.
+        per_token: Whether there are logits for each token, and not for the
+            whole text; not in a bag.
 
     Returns:
         A functional `keras.Model`. Its word table is the layer
         `token_embedding`.
 
     Raises:
-        ValueError: Another kind, or embeddings of another shape.
+        ValueError: Another kind, embeddings of another shape, or a bag for
+            tokens.
 
     Example:
 
@@ -88,6 +92,11 @@ def build_student(
         raise ValueError(
             f"The student must be one of {list(STUDENTS)}. Received: {kind}"
         )
+    if per_token and kind == "bag":
+        raise ValueError(
+            "A bag knows nothing of single tokens. Received: per_token=True. "
+            f"Take one of {[name for name in STUDENTS if name != 'bag']}."
+        )
     build, names = BUILDERS[kind]
     sizes = {
         "layers": layers,
@@ -98,6 +107,8 @@ def build_student(
         "intermediate": intermediate,
     }
     chosen = {own: sizes[name] for own, name in names.items()}
+    if per_token:
+        build = partial(build, pooling=None)
     student = build(
         vocabulary_size,
         num_outputs,

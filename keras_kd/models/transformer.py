@@ -35,7 +35,8 @@ def transformer_student(
             times `hidden_dim`.
         max_length: Rows of the position table.
         dropout: Rate everywhere.
-        pooling: `"mean"`, `"max"` or `"first"`.
+        pooling: `"mean"`, `"max"` or `"first"`; `None` gives logits
+            `[batch, length, num_outputs]`, for each token.
 
     Returns:
         A functional `keras.Model`: int32 `token_ids` and `padding_mask`, both

@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_kd.configuration import LAYER_LOSSES
 from keras_kd.configuration import LOSSES
 from keras_kd.configuration import STUDENTS
+from keras_kd.configuration import TASKS
 from keras_kd.configuration import ConfigurationError
 
 KINDS = ("methods", "teacher", "size", "temperature")
@@ -19,6 +20,7 @@ TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 QUALITIES = (0.125, 0.25, 0.5, 1.0)
 LAYERS = (1, 2)
 WIDTHS = (32, 64, 128)
+OF_TEACHER = "teacher:"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def make_cells(kind, configuration, values=None):
         kind: One of `KINDS`.
         configuration: `Configuration` that the cells change.
         values: List of strings: temperatures; methods, such as
-            `soft_targets+hidden_state_mse`; sizes, such as `bigru:2:128`;
+            `soft_targets+hidden_state_mse`; sizes, such as `bigru:2:128`, or
+            `teacher:0,2,5` for a student of these layers of the teacher;
             epochs of fine-tuning. `None` takes the usual ones. Where several
             teachers are configured, they are the values of `teacher`.
 
@@ -142,23 +145,43 @@ def _sizes(configuration, values):
     if values is None:
         values = [f"{usual[0]}:{n}:{width}" for n in LAYERS for width in WIDTHS]
     for value in values:
+        if value.startswith(OF_TEACHER):
+            yield _teacher_layers(value)
+            continue
         student, *numbers = value.split(":")
         right = all(number.isdecimal() for number in numbers)
         if student not in STUDENTS or len(numbers) > 2 or not right:
-            _refuse("KIND, KIND:LAYERS or KIND:LAYERS:WIDTH", value)
+            allowed = "KIND, KIND:LAYERS, KIND:LAYERS:WIDTH or teacher:0,2,5"
+            _refuse(allowed, value)
         layers, width = [*map(int, numbers), *usual[1 + len(numbers) :]]
         settings = {"student": student, "layers": layers, "width": width}
         yield Cell(f"{student}-{layers}-{width}", settings, settings)
 
 
+def _teacher_layers(value):
+    """A student of some layers of its teacher, as wide as it."""
+    layers = value.removeprefix(OF_TEACHER).split(",")
+    if not all(layer.isdecimal() for layer in layers):
+        _refuse("teacher: and numbers of layers, from 0", value)
+    name = f"teacher-{'-'.join(layers)}"
+    changes = {
+        "student": "bert",
+        "layers": len(layers),
+        "width": None,
+        "teacher_layers": [int(layer) for layer in layers],
+    }
+    varied = {"student": name, "layers": len(layers), "width": None}
+    return Cell(name, varied, changes)
+
+
 def _temperatures(configuration, values):
     for name, value in (
         ("loss", ("soft_targets",)),
-        ("task", ("classification", "multi_label")),
+        ("task", [task for task in TASKS if task != "regression"]),
     ):
         if getattr(configuration, name) not in value:
             raise ConfigurationError(
-                f"Only soft targets of classes have a temperature. Received: "
+                "Only soft targets have a temperature. Received: "
                 f"`{name}` {getattr(configuration, name)!r}. Expected: {value}."
             )
     for number in TEMPERATURES if values is None else _numbers(values):

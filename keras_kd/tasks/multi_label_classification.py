@@ -141,15 +141,15 @@ class MultiLabelClassification(Task):
                 f"'{self.separator}'."
             )
 
-    def agreement(self, a, b):
+    def agreement(self, a, b, references=None):
         """Share of (row, label) decisions that two models take alike."""
         return multi_label_agreement(a, b)
 
-    def divergence(self, teacher, student):
+    def divergence(self, teacher, student, references=None):
         """Mean over rows of the sum of the labels' KL."""
         return multi_label_mean_kl(teacher, student)
 
-    def answers(self, logits):
+    def answers(self, logits, rows=None):
         """`(labels with a comma between, least sure probability)` of rows."""
         logits = np.asarray(logits, "float64")
         # The probability of what was decided for each label.

@@ -1,7 +1,8 @@
-"""What every task of whole texts has in common."""
+"""What every task has in common, and what most have: whole texts."""
 
 import os
 
+from keras_kd.data.example import Example
 from keras_kd.data.masked_text import text_columns
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
@@ -21,21 +22,31 @@ class Task:
     |---|---|
     | `name` | the name of the task in a configuration |
     | `labels`, `num_outputs` | names and number of the logits |
+    | `student_outputs` | the same of the student, where it has more |
+    | `task_head` | the head of a Hugging Face checkpoint that does it |
+    | `for_teacher()` | the task without what only the student has |
+    | `per_token` | whether there are logits for each token |
     | `metrics_of_choice` | metrics that may be primary; the first is default |
     | `encode_label(label, where)` | a label as a number or a list |
     | `activation` | what makes probabilities of logits; `None` if nothing |
     | `no_label` | what stands where a row has no label |
     | `hard_label_loss()`, `metrics()` | for `Distiller.compile` |
     | `teacher_loss(name, temperature, weight, squared)` | on its logits |
-    | `scores(logits, labels)` | a dictionary, the primary metric in it |
+    | `select_outputs(logits, rows)` | those that scores are read from |
+    | `references(rows)` | what logits are scored by: the rows' labels |
+    | `scores(logits, references)` | a dictionary with the primary metric |
     | `loss_of_scores` | the score that is a loss, to break ties by |
-    | `comparable(logits, labels)` | what `bootstrap_metric` reads |
+    | `comparable(logits, references)` | what `bootstrap_metric` reads |
     | `bootstrap_metric` | the metric of `paired_bootstrap` |
-    | `trivial_score(labels)` | what answers that ignore the text score |
+    | `trivial_score(references)` | what answers that ignore the text score |
     | `check_logits(logits)` | refuses outputs that are no logits |
-    | `check_labels(labels, part)` | refuses labels that teach nothing |
-    | `agreement(a, b)`, `divergence(a, b)` | how alike two models answer |
-    | `answers(logits)` | `(answer, probability)` of each row |
+    | `check_labels(references, part)` | refuses labels that teach nothing |
+    | `agreement(a, b, references)`, `divergence(a, b, references)` | how \
+alike two models answer |
+    | `example_of(text, example_id)` | an `Example` of what a user gives |
+    | `answers(logits, rows)` | `(answer, probability)` of each example |
+    | `show(answer)` | an answer as a line |
+    | `decisions(logits, token_mask)` | of tokens: what files must agree on |
 
     Args:
         metric: The primary metric, by which checkpoints are chosen and the
@@ -50,6 +61,8 @@ class Task:
     metrics_of_choice = ()
     loss_of_scores = "nll"
     activation = None
+    per_token = False
+    task_head = "sequence"
     agreement_title = "agrees with teacher"
 
     def __init__(self, metric=None):
@@ -69,22 +82,49 @@ class Task:
             "metric": self.primary_metric,
         }
 
-    def score(self, logits, labels):
-        """The primary metric."""
-        return self.scores(logits, labels)[self.primary_metric]
+    @property
+    def student_outputs(self):
+        """Number of the student's logits."""
+        return self.num_outputs
 
-    def featurize(self, examples, tokenizer, max_length):
+    def for_teacher(self):
+        """The task as the teacher learns it."""
+        return self
+
+    def select_outputs(self, logits, rows):
+        """The logits that scores are read from, as an array."""
+        return logits
+
+    def references(self, rows):
+        """What the logits of rows are scored by."""
+        return rows.column("label")
+
+    def example_of(self, text, example_id):
+        """A text, or a pair of texts, as an example."""
+        fields = (text,) if isinstance(text, str) else tuple(text)
+        return Example(example_id, fields)
+
+    def show(self, answer):
+        """An answer as a line."""
+        return answer
+
+    def score(self, logits, references):
+        """The primary metric."""
+        return self.scores(logits, references)[self.primary_metric]
+
+    def featurize(self, examples, tokenizer, max_length, counts=None):
         """Turns examples into rows, streaming.
 
         Args:
             examples: Iterable of `keras_kd.data.sources.Example`.
             tokenizer: `Tokenizer` of the teacher.
             max_length: The most tokens of a row, special tokens included.
+            counts: A `collections.Counter` of what had to be repaired.
 
         Yields:
             Dictionaries for `keras_kd.data.rows.write_rows`.
         """
-        for group in _groups(examples, EXAMPLES_AT_ONCE):
+        for group in groups(examples, EXAMPLES_AT_ONCE):
             texts, *others = zip(
                 *[example.fields for example in group], strict=True
             )
@@ -130,7 +170,7 @@ class Task:
         return write_rows(folder, rows, {"source": name})
 
 
-def _groups(items, size):
+def groups(items, size):
     """Lists of up to `size` items."""
     group = []
     for item in items:

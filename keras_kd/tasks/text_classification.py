@@ -133,15 +133,15 @@ class TextClassification(Task):
                 "shuffle a file that is sorted by label before it is cut."
             )
 
-    def agreement(self, a, b):
+    def agreement(self, a, b, references=None):
         """Share of rows for which two models name the same class."""
         return agreement(a, b)
 
-    def divergence(self, teacher, student):
+    def divergence(self, teacher, student, references=None):
         """Mean KL of the class distributions."""
         return mean_kl(teacher, student)
 
-    def answers(self, logits):
+    def answers(self, logits, rows=None):
         """`(class name, its probability)` of each row."""
         logits = np.asarray(logits)
         probabilities = np.exp(log_softmax(logits))

@@ -105,14 +105,14 @@ class TextRegression(Task):
                 "score. Check the label column."
             )
 
-    def agreement(self, a, b):
+    def agreement(self, a, b, references=None):
         """Pearson's correlation of two models' numbers."""
         return regression_agreement(a, b)
 
-    def divergence(self, teacher, student):
+    def divergence(self, teacher, student, references=None):
         """Mean squared difference."""
         return mean_squared_difference(teacher, student)
 
-    def answers(self, logits):
+    def answers(self, logits, rows=None):
         """`(number, None)` of each row."""
         return [(f"{float(row[0]):.3f}", None) for row in np.asarray(logits)]

@@ -14,6 +14,7 @@ def fresh_teacher(
     hidden_dim=256,
     max_length=512,
     labels=None,
+    per_token=False,
 ):
     """Builds an untrained Transformer teacher on a vocabulary of its own.
 
@@ -31,6 +32,7 @@ def fresh_teacher(
         hidden_dim: Their width.
         max_length: The longest row that it can read.
         labels: Names of the classes, in the order of the logits.
+        per_token: Whether it gives logits for each token.
 
     Returns:
         `keras_kd.Teacher`, to be fine-tuned: give its saved folder as
@@ -43,5 +45,6 @@ def fresh_teacher(
         num_layers=num_layers,
         hidden_dim=hidden_dim,
         max_length=max_length,
+        pooling=None if per_token else "mean",
     )
     return Teacher(model, tokenizer, labels)

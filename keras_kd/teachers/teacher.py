@@ -11,6 +11,8 @@ import numpy as np
 from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
+from keras_kd.batch import LOGITS
+from keras_kd.batch import named_outputs
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.inference import keras_runtime
 from keras_kd.teachers.cache import TeacherTargets
@@ -42,7 +44,9 @@ class Teacher:
         self.labels = list(labels) if labels is not None else None
 
     @classmethod
-    def open(cls, folder, num_outputs=None, allow_pickle=False):
+    def open(
+        cls, folder, num_outputs=None, allow_pickle=False, task_head="sequence"
+    ):
         """Opens a teacher's folder: ours, or one of Hugging Face.
 
         Args:
@@ -51,6 +55,7 @@ class Teacher:
             num_outputs: Number of logits of a fresh head where a Hugging Face
                 checkpoint has none. Such a teacher has to be trained first.
             allow_pickle: Whether a `pytorch_model.bin` may be read.
+            task_head: Of a Hugging Face checkpoint, as in `load_pretrained`.
 
         Raises:
             ValueError: The checkpoint has no head and `num_outputs` is not
@@ -73,7 +78,10 @@ class Teacher:
         folder = resolve_folder(folder)
         tokenizer = Tokenizer.from_folder(folder)
         model = load_pretrained(
-            folder, num_outputs=num_outputs, allow_pickle=allow_pickle
+            folder,
+            task_head,
+            num_outputs=num_outputs,
+            allow_pickle=allow_pickle,
         )
         labels = read_labels(folder) if num_outputs is None else None
         return cls(model, tokenizer, labels)
@@ -102,7 +110,9 @@ class Teacher:
         Returns:
             `TeacherTargets`.
         """
-        targets = TeacherTargets(folder, self.fingerprint)
+        output = named_outputs(self.model.output)[LOGITS]
+        per_token = (LOGITS,) if len(output.shape) == 3 else ()
+        targets = TeacherTargets(folder, self.fingerprint, per_token)
         targets.label(keras_runtime(self.model), rows, progress=progress)
         return targets
 

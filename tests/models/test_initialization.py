@@ -66,7 +66,7 @@ TEACHERS = {
     "keras_hub_distil_bert": lambda: keras_hub_model("DistilBert"),
     "keras_hub_electra": lambda: keras_hub_electra(),
 }
-WITHOUT_REPLACEABLE_HEAD = ("span", "masked_lm", "pooler")
+WITHOUT_REPLACEABLE_HEAD = ("masked_lm", "pooler")
 
 
 def make_teacher(name="bert"):

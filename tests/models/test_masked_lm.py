@@ -6,11 +6,11 @@ import pytest
 
 from keras_kd.batch import NO_TOKEN
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.losses.token_accuracy import TokenAccuracy
+from keras_kd.losses.token_cross_entropy import token_cross_entropy
 from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.huggingface_folder import read_config
-from keras_kd.models.masked_lm import MaskedTokenAccuracy
 from keras_kd.models.masked_lm import at_positions
-from keras_kd.models.masked_lm import masked_token_loss
 from keras_kd.models.pretrained import load_pretrained
 from tests import tiny
 
@@ -70,12 +70,12 @@ def test_loss_is_the_mean_over_a_rows_tokens():
         -log_p[1, 0, 2],
         0.0,
     ]
-    loss = masked_token_loss(labels, logits)
+    loss = token_cross_entropy(labels, logits)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_accuracy_counts_tokens_not_rows():
-    accuracy = MaskedTokenAccuracy()
+    accuracy = TokenAccuracy()
     logits = np.eye(3, dtype="float32")[[[0, 1, 2], [1, 1, 1]]]
     labels = [[0, 1, 0], [0, NO_TOKEN, NO_TOKEN]]
     accuracy.update_state(labels, logits)

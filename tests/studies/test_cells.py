@@ -107,6 +107,7 @@ class TestTeacher:
         ("size", ["lstm"]),
         ("size", ["bag:x"]),
         ("size", ["bag:1:2:3"]),
+        ("size", ["teacher:0,x"]),
         ("teacher", ["none"]),
         ("size", []),
     ],
@@ -114,6 +115,15 @@ class TestTeacher:
 def test_values_that_are_refused(kind, values):
     with pytest.raises(ConfigurationError, match="values of the study must be"):
         make_cells(kind, Configuration(), values)
+
+
+def test_sizes_of_layers_of_the_teacher():
+    cells = make_cells("size", Configuration(), ["teacher:0,2,5", "bigru:1:8"])
+    assert [cell.name for cell in cells] == ["teacher-0-2-5", "bigru-1-8"]
+    one = dataclasses.replace(Configuration(), **cells[0].changes)
+    assert (one.student, one.layers, one.teacher_layers, one.width) == (
+        "bert", 3, [0, 2, 5], None,
+    )  # fmt: skip
 
 
 def test_what_all_cells_share():
