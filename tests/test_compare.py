@@ -444,7 +444,10 @@ class TestSeveralTeachers:
         rows = comparison.rows.test
         each = [
             teaching.predict(
-                compare.keras_runtime(teacher.model), rows, "test"
+                comparison.task,
+                compare.keras_runtime(teacher.model),
+                rows,
+                "test",
             ).astype("float64")
             for teacher in comparison.teacher.teachers
         ]
@@ -515,7 +518,10 @@ class TestStudentOfItsTeachersLayers:
         comparison, result = compare_tiny(**self.settings(tmp_path))
         student = comparison.build_student(None, None)
         logits = teaching.predict(
-            compare.keras_runtime(student), comparison.rows.test, "test"
+            comparison.task,
+            compare.keras_runtime(student),
+            comparison.rows.test,
+            "test",
         )
         np.testing.assert_allclose(
             logits, comparison.test_logits("teacher"), atol=1e-5

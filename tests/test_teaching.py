@@ -10,6 +10,7 @@ from keras_kd.data.errors import DataError
 from keras_kd.data.rows import write_rows
 from keras_kd.data.sources import Example
 from keras_kd.inference import keras_runtime
+from keras_kd.inference import predict_rows
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teaching import TeacherRefused
 from keras_kd.teaching import examine
@@ -276,7 +277,7 @@ def test_labelling_in_int8(tmp_path):
     names, predict = teaching.teacher_runtime(teacher, "litert-int8", tmp_path)
     assert set(names) == {"token_ids", "padding_mask", "segment_ids"}
     expected, received = (
-        teaching.predict(runtime, rows, "test")
+        predict_rows(runtime, rows)
         for runtime in (keras_runtime(teacher.model), (names, predict))
     )
     np.testing.assert_allclose(received, expected, atol=0.1)
