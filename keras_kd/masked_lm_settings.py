@@ -23,7 +23,9 @@ class MaskedLMSettings:
 
     Example:
 
-    >>> settings = MaskedLMSettings(data="text.txt", teacher="bert/")
+    >>> settings = MaskedLMSettings(
+    ...     data="text.txt", teacher="bert/", student_layers=[0, 2, 5]
+    ... )
     >>> settings.alpha_ce, settings.temperature
     (5.0, 2.0)
 

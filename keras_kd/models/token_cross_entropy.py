@@ -31,6 +31,8 @@ class TokenCrossEntropy(keras.metrics.Mean):
         if sample_weight is not None:
             used = used * ops.cast(sample_weight, self.dtype)[:, None]
         values = keras.losses.sparse_categorical_crossentropy(
-            ops.maximum(labels, 0), y_pred, from_logits=True
+            ops.maximum(labels, 0),
+            ops.convert_to_tensor(y_pred),
+            from_logits=True,
         )
         return super().update_state(values, used)

@@ -35,9 +35,9 @@ class TopKLogits(keras.layers.Layer):
 
     Example:
 
-    >>> outputs = TopKLogits(1, temperature=1.0)(np.array([[0.0, 2.0, 0.0]]))
-    >>> outputs["top_ids"].numpy().tolist(), round(float(outputs["rest"]), 2)
-    ([[1.0]], -1.31)
+    >>> outputs = TopKLogits(1, temperature=1.0)(ops.array([[0.0, 2.0, 0.0]]))
+    >>> float(outputs["top_ids"][0, 0]), round(float(outputs["rest"][0]), 2)
+    (1.0, -1.31)
     """
 
     def __init__(self, k, temperature, **kwargs):
