@@ -19,6 +19,9 @@ from keras_kd.configuration import QUANTIZATIONS
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.export.standard_error import held_back
+from keras_kd.neighbours_flags import DESCRIPTION as NEIGHBOURS
+from keras_kd.neighbours_flags import add_neighbours
+from keras_kd.neighbours_flags import print_neighbours
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import with_flags
@@ -222,9 +225,9 @@ def make_parser():
     add_traceback(command)
     command.add_argument(
         "--format",
-        choices=("saved_model", "litert"),
+        choices=("saved_model", "litert", "huggingface"),
         default="litert",
-        help="default: litert",
+        help="huggingface: of a bert student (default: litert)",
     )
     command.add_argument(
         "--quantize",
@@ -243,6 +246,13 @@ def make_parser():
         commands, "inspect", "print what a .tflite says of itself", _inspect
     )
     command.add_argument("file", help="the file", metavar="FILE")
+    add_traceback(command)
+
+    command = _add(
+        commands, "neighbours", "the words that models have beside a word",
+        _neighbours, description=NEIGHBOURS,
+    )  # fmt: skip
+    add_neighbours(command)
     add_traceback(command)
     return parser
 
@@ -432,6 +442,11 @@ def _pairs(texts):
 
 def _export(options):
     load_keras()
+    if options.format == "huggingface":
+        from keras_kd.huggingface_run import export_huggingface
+
+        print(json.dumps(export_huggingface(options.run), indent=2))
+        return
     from keras_kd.distillation import export_again
 
     name = options.format
@@ -447,6 +462,11 @@ def _inspect(options):
 
     for name, value in inspect_file(options.file).items():
         print(f"{name + ':':<12} {value}")
+
+
+def _neighbours(options):
+    load_keras()
+    print_neighbours(options)
 
 
 def _open_student(folder):

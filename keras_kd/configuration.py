@@ -26,6 +26,7 @@ QUANTIZATIONS = (
     "float32", "float16", "dynamic", "int8-embedding", "int4-embedding",
 )  # fmt: skip
 TEACHER_RUNTIMES = ("keras", "litert-int8")
+FRAMEWORKS = ("keras", "torch")
 # What `keras_kd.layer_distillation` makes of each stands there.
 LAYER_LOSSES = (
     "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
@@ -180,6 +181,10 @@ class Configuration:
     teacher_floor: Optional[float] = _setting(
         None, "refuse a teacher that scores less; default: what answers that "
         "ignore the text score"
+    )  # fmt: skip
+    teacher_framework: str = _setting(
+        "keras", "whose model the teacher is: torch runs any Hugging Face "
+        "checkpoint that was fine-tuned, to label rows", FRAMEWORKS
     )  # fmt: skip
     teacher_runtime: str = _setting(
         "keras", "what labels the rows", TEACHER_RUNTIMES
@@ -380,6 +385,7 @@ class Configuration:
             _refuse("seeds", self.seeds, "0 or more")
         _check_teachers(self)
         _check_teacher_layers(self)
+        _check_framework(self)
 
     @property
     def teachers(self):
@@ -506,6 +512,26 @@ def _check_tokens(configuration):
         if getattr(configuration, name) not in allowed:
             which = f"one of {allowed} for {configuration.task}"
             _refuse(name, getattr(configuration, name), which)
+
+
+def _check_framework(configuration):
+    """Refuses what a teacher that PyTorch runs can't be asked for."""
+    if configuration.teacher_framework == "keras":
+        return
+    where = "where `teacher_framework` is torch: its answers alone are read"
+    for name, needed in (
+        ("fine_tune_teacher", (None, False)),
+        ("teacher_layers", (None,)),
+        ("layer_losses", (None,)),
+        ("teacher_runtime", ("keras",)),
+    ):
+        value = getattr(configuration, name)
+        if value not in needed:
+            _refuse(name, value, f"left out {where}")
+    if configuration.embeddings == "teacher":
+        _refuse("embeddings", "teacher", f"another one {where}")
+    if len(configuration.teachers) > 1:
+        _refuse("teacher", configuration.teachers, f"a single one {where}")
 
 
 def _check_layer_weight(configuration):

@@ -32,7 +32,8 @@ def run_times(models, count=ROWS):
         positions = np.linspace(0, last, min(count, len(rows))).astype(int)
         if hasattr(model, "num_threads"):
             names, predict = model.input_names, model.predict
-            runtime, threads = "LiteRT", model.num_threads
+            runtime = getattr(model, "framework", "LiteRT")
+            threads = model.num_threads
         else:
             names, predict = keras_runtime(model)
             runtime, threads = "Keras", usable_cores()

@@ -139,6 +139,15 @@ def open_teacher(configuration, task, folder):
     """
     if is_saved_teacher(folder):
         return Teacher.open(folder), False
+    if configuration.teacher_framework == "torch":
+        from keras_kd.teachers.torch_teacher import TorchTeacher
+
+        teacher = TorchTeacher(
+            configuration.teachers[0], allow_pickle=configuration.allow_pickle
+        )
+        check_outputs(teacher, task)
+        check_length(teacher, configuration.max_length)
+        return teacher, False
     given = []
     for name in configuration.teachers:
         with _named(name, configuration):
@@ -383,6 +392,8 @@ def teacher_runtime(teacher, name, folder):
     Returns:
         `(input names, predict)`, as in `keras_kd.inference`.
     """
+    if hasattr(teacher, "runtime"):
+        return teacher.runtime
     if name == "keras":
         return keras_runtime(teacher.model)
     from keras_kd.export.litert import convert_teacher

@@ -17,7 +17,6 @@ from pathlib import Path
 from keras_kd.cli import add_traceback
 from keras_kd.cli import guarded
 from keras_kd.cli import load_keras
-from recipes.raw_text import read_windows
 from recipes.teacher import find_teacher
 
 VALIDATION_TEXTS = 500
@@ -70,15 +69,16 @@ def run(options):
     from keras_kd.models.huggingface_folder import read_config
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
+    from keras_kd.raw_text import read_windows
 
     folder = resolve_folder(options.teacher)
     tokenizer = Tokenizer.from_folder(folder)
-    parts = read_windows(
+    parts, _ = read_windows(
         options.data,
         {"validation": VALIDATION_TEXTS, "train": options.texts},
         tokenizer,
         options.max_length,
-        Path(options.run) / "windows",
+        Path(options.run) / "tokens",
     )
     print({part: f"{len(rows)} windows" for part, rows in parts.items()})
     keras.utils.set_random_seed(options.seed)

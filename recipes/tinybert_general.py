@@ -5,7 +5,6 @@ from pathlib import Path
 from keras_kd.cli import load_keras
 from keras_kd.configuration import ConfigurationError
 from keras_kd.setting_flags import resolve_settings
-from recipes.raw_text import read_windows
 
 VALIDATION_TEXTS = 200
 
@@ -35,18 +34,19 @@ def teach_general(options, layers):
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.models.students import build_student
     from keras_kd.progress import TrainingProgress
+    from keras_kd.raw_text import read_windows
     from keras_kd.training import STATE_SECONDS
     from keras_kd.training import adamw
     from keras_kd.training import train_unit
 
     folder = resolve_folder(settings.teacher)
     tokenizer = Tokenizer.from_folder(folder)
-    rows = read_windows(
+    rows, _ = read_windows(
         options.data,
         {"validation": VALIDATION_TEXTS, "train": options.texts},
         tokenizer,
         settings.max_length,
-        Path(options.run) / "windows",
+        Path(options.run) / "tokens",
     )
     keras.utils.set_random_seed(settings.seeds[0])
     teacher = load_pretrained(folder)

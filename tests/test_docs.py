@@ -33,7 +33,7 @@ RECIPES = (
     "own_data", "tinybert_glue", "conll2003", "squad", "cmrc2018",
 )  # fmt: skip
 # Those that have flags of their own instead of the settings of a run.
-OTHER_RECIPES = ("masked_lm_head",)
+OTHER_RECIPES = ("masked_lm_head", "masked_lm")
 # They make a teacher where none is given.
 WITHOUT_TEACHER = ("tnews", "chnsenticorp", "cmrc2018")
 
@@ -309,7 +309,8 @@ def test_pages_have_commands_of_every_kind():
 
 def test_flags_named_in_prose_exist(capsys, recipe_options):
     for command in (
-        "distill", "compare", "tune", "study", "evaluate", "predict", "export"
+        "distill", "compare", "tune", "study", "evaluate", "predict",
+        "export", "neighbours",
     ):  # fmt: skip
         with pytest.raises(SystemExit):
             cli.make_parser().parse_args([command, "--help"])

@@ -24,6 +24,7 @@ class BatchPlan:
         lengths: `[rows]` array.
         batch_size: Rows a batch; the last of an epoch may have fewer.
         seed: Seed of the shuffling.
+        window: Batches among which rows are sorted; 1 leaves them unsorted.
 
     Raises:
         ValueError: No rows, or a batch size below 1.
@@ -35,7 +36,7 @@ class BatchPlan:
     (2, [1, 3])
     """
 
-    def __init__(self, lengths, batch_size, seed=0):
+    def __init__(self, lengths, batch_size, seed=0, window=WINDOW):
         if len(lengths) == 0 or batch_size < 1:
             raise ValueError(
                 "A plan needs rows and a batch size of 1 or more. Received: "
@@ -44,13 +45,14 @@ class BatchPlan:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed = seed
+        self.window = window
         self.steps_per_epoch = -(-len(lengths) // batch_size)
         self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
 
     def _epoch_order(self, epoch):
         generator = np.random.default_rng([self.seed, epoch])
         order = generator.permutation(len(self.lengths))
-        window = WINDOW * self.batch_size
+        window = self.window * self.batch_size
         order = np.concatenate(
             [
                 part[np.argsort(self.lengths[part], kind="stable")]
@@ -114,6 +116,8 @@ def gather_inputs(
             inputs[name] = (
                 np.arange(width)[None, :] < lengths[:, None]
             ).astype("int32")
+        elif name == batch.MASK_POSITIONS:
+            inputs[name] = rows.padded(name, positions)
         elif name in rows.columns:
             inputs[name] = rows.padded(name, positions, width)
         elif name == batch.SEGMENT_IDS:

@@ -1,28 +1,37 @@
-"""tf.data pipelines of masked language models."""
+"""Batches of masked language models."""
 
 import functools
 
-import numpy as np
-
 from keras_kd import batch
-from keras_kd.data.batches import BatchPlan
-from keras_kd.data.batches import by_length
+from keras_kd.data.language_batches import evaluation_language_batches
+from keras_kd.data.language_batches import training_language_batches
 from keras_kd.data.masking import TokenMasking
 from keras_kd.data.masking import masked_batch
-from keras_kd.data.numbered_batches import inputs_of
-from keras_kd.data.numbered_batches import numbered_batches
 
-# So that every validation hides the same tokens.
-VALIDATION_SEED = 0
+
+def masked_batches_of(rows, model, masking):
+    """What makes the batches of a masked language model.
+
+    Args:
+        rows: `Rows` of `keras_kd.data.text_windows`.
+        model: The model of `keras_kd.models.masked_lm.at_positions`.
+        masking: `TokenMasking`.
+
+    Returns:
+        A function for `keras_kd.data.language_batches`.
+    """
+    make = functools.partial(
+        masked_batch, rows, names=batch.input_names(model), masking=masking
+    )
+    return lambda positions, generator, epoch: make(
+        positions, generator=generator
+    )
 
 
 def training_masked_batches(
     rows, model, tokenizer, batch_size, seed=0, start_step=0
 ):
     """An endless stream of shuffled batches, with masks drawn for each.
-
-    Order and masks depend on the seed and the step alone: a run that was
-    stopped goes on as if it had not been.
 
     Args:
         rows: `Rows` of `keras_kd.data.text_windows`.
@@ -35,37 +44,11 @@ def training_masked_batches(
     Returns:
         A `tf.data.Dataset` of `(x, y)`.
     """
-    plan = BatchPlan(rows.lengths(batch.TOKEN_IDS), batch_size, seed)
-
-    def gather(number):
-        step = start_step + number
-        generator = np.random.default_rng([seed, step])
-        return masked(plan.rows_at(step), generator=generator)
-
-    masked = _masked(rows, model, tokenizer)
-    return numbered_batches(gather, gather(0), ragged=_ragged)
+    make = masked_batches_of(rows, model, TokenMasking(tokenizer))
+    return training_language_batches(rows, make, batch_size, seed, start_step)
 
 
 def evaluation_masked_batches(rows, model, tokenizer, tokens_per_batch=4096):
     """Every row once, always with the same masks."""
-    groups = list(by_length(rows.lengths(batch.TOKEN_IDS), tokens_per_batch))
-    masked = _masked(rows, model, tokenizer)
-
-    def gather(number):
-        generator = np.random.default_rng([VALIDATION_SEED, number])
-        return masked(groups[number], generator=generator)
-
-    return numbered_batches(gather, gather(0), len(groups), ragged=_ragged)
-
-
-def _masked(rows, model, tokenizer):
-    return functools.partial(
-        masked_batch,
-        rows,
-        names=batch.input_names(model),
-        masking=TokenMasking(tokenizer),
-    )
-
-
-def _ragged(x, y):
-    return [*inputs_of(x, y), y[batch.LABELS]]
+    make = masked_batches_of(rows, model, TokenMasking(tokenizer))
+    return evaluation_language_batches(rows, make, tokens_per_batch)

@@ -7,7 +7,7 @@ from keras_kd.data.rows import target_key
 TEXTS_AT_ONCE = 256
 
 
-def text_windows(texts, tokenizer, max_length=128, least=8):
+def text_windows(texts, tokenizer, max_length=128, least=8, first=0):
     """Cuts texts into windows of tokens, each as a model reads a text.
 
     A text that is longer than a window goes on in the next one, so that
@@ -19,6 +19,7 @@ def text_windows(texts, tokenizer, max_length=128, least=8):
         max_length: The most tokens of a window, special ones included.
         least: Windows of fewer tokens than this, special ones aside, are left
             out: nothing can be told of a masked word without others.
+        first: Number of the first text, which its windows' ids begin with.
 
     Yields:
         Dictionaries, for `keras_kd.data.rows.write_rows`.
@@ -35,7 +36,7 @@ def text_windows(texts, tokenizer, max_length=128, least=8):
             f"{max_length}, least={least}."
         )
     texts = iter(texts)
-    number = 0
+    number = first
     while group := list(itertools.islice(texts, TEXTS_AT_ONCE)):
         for ids in tokenizer.encode_plain(group):
             for start in range(0, len(ids), room):
@@ -48,3 +49,37 @@ def text_windows(texts, tokenizer, max_length=128, least=8):
                         "token_ids": token_ids,
                     }
             number += 1
+
+
+def read_by_another(rows, tokenizer, other, max_length):
+    """The same windows, as another tokenizer reads their text.
+
+    The text is what the tokens spell: what a tokenizer drops, such as capital
+    letters, the other one does not see either.
+
+    Args:
+        rows: `Rows` of `text_windows`.
+        tokenizer: Their `keras_kd.data.tokenization.Tokenizer`.
+        other: The `Tokenizer` that reads them now.
+        max_length: The most tokens of a row; longer ones lose their end.
+
+    Yields:
+        Dictionaries, one a row, in the order of the rows.
+    """
+    template = other.template()
+    room = max_length - template.special_count
+    for start in range(0, len(rows), TEXTS_AT_ONCE):
+        numbers = range(start, min(start + TEXTS_AT_ONCE, len(rows)))
+        texts = [
+            tokenizer.backend.decode(
+                rows.row("token_ids", number).tolist(), skip_special_tokens=True
+            )
+            for number in numbers
+        ]
+        for number, ids in zip(numbers, other.encode_plain(texts)):
+            token_ids, segment_ids = template.fill([ids], room)
+            yield {
+                "example_id": rows.text("example_id", number),
+                "target_key": target_key(token_ids, segment_ids),
+                "token_ids": token_ids,
+            }

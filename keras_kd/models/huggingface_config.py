@@ -24,7 +24,7 @@ _DISTILBERT_NAMES = {
     "dropout": "dropout",
 }
 # transformers' name -> Keras' name. Its "gelu" is the exact one, as in Keras.
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "keras_hub>gelu_approximate",
     "gelu_pytorch_tanh": "keras_hub>gelu_approximate",
@@ -170,16 +170,16 @@ def _size(config, name):
 
 def _activation(config):
     name = _value(config, "activation", "gelu")
-    if name not in _ACTIVATIONS:
+    if name not in ACTIVATIONS:
         raise ValueError(
             f"Received the activation {name!r} in config.json. Expected one "
-            f"of {', '.join(_ACTIVATIONS)}."
+            f"of {', '.join(ACTIVATIONS)}."
         )
-    if ">" not in _ACTIVATIONS[name]:
-        return _ACTIVATIONS[name]
+    if ">" not in ACTIVATIONS[name]:
+        return ACTIVATIONS[name]
     import keras_hub  # noqa: F401  registers the function by its name
 
-    return keras.saving.get_registered_object(_ACTIVATIONS[name])
+    return keras.saving.get_registered_object(ACTIVATIONS[name])
 
 
 def _head_dropouts(config, dropout, rate):

@@ -9,6 +9,7 @@ import numpy as np
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
+from keras_kd.batch import TOKEN_IDS
 from keras_kd.data.rows import KEY_BYTES
 from keras_kd.data.rows import as_keys
 from keras_kd.data.token_outputs import TokenOutputs
@@ -31,6 +32,7 @@ class TeacherTargets:
         fingerprint: Dictionary of what decides the targets.
         per_token: Names of the outputs that have one array a token: their
             second axis is that of the tokens. They are kept without padding.
+        tokens: The column with these tokens.
 
     Raises:
         ValueError: The folder holds targets under another fingerprint.
@@ -44,7 +46,8 @@ class TeacherTargets:
     ```
     """
 
-    def __init__(self, folder, fingerprint, per_token=()):
+    def __init__(self, folder, fingerprint, per_token=(), tokens=TOKEN_IDS):
+        self.tokens = tokens
         self.per_token = tuple(per_token)
         self.folder = Path(folder)
         self.fingerprint = json.loads(json.dumps(fingerprint))
@@ -168,7 +171,7 @@ class TeacherTargets:
         positions = self.missing(rows)
         # Longest first over all shards: then a batch holds rows of like
         # length, and memory runs out at once or never.
-        lengths = rows.lengths("token_ids", positions)
+        lengths = rows.lengths(TOKEN_IDS, positions)
         positions = positions[np.argsort(-lengths, kind="stable")]
         try:
             for start in range(0, len(positions), rows_per_shard):
@@ -192,7 +195,7 @@ class TeacherTargets:
                 values[:length]
                 for chosen, outputs in collected
                 for values, length in zip(
-                    np.asarray(outputs[name]), rows.lengths("token_ids", chosen)
+                    np.asarray(outputs[name]), rows.lengths(self.tokens, chosen)
                 )
             ]
         )

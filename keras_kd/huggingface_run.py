@@ -1,0 +1,142 @@
+"""A run's student as a folder that Hugging Face's transformers reads."""
+
+import keras
+import numpy as np
+
+from keras_kd import batch
+from keras_kd.atomic_files import read_json
+from keras_kd.data.batches import gather_inputs
+from keras_kd.data.rows import Rows
+from keras_kd.deployment import TrainedStudent
+from keras_kd.evaluation.report import METRICS
+from keras_kd.export.errors import ExportError
+from keras_kd.models.huggingface_export import config_of
+from keras_kd.models.huggingface_export import write_folder
+from keras_kd.models.pretrained import load_pretrained
+from keras_kd.run_folder import RunFolder
+
+FOLDER = "huggingface"
+TOLERANCE = 1e-4
+ROWS = 64
+
+
+def export_huggingface(folder):
+    """Writes `RUN/huggingface` and reads it again, to compare the logits.
+
+    Args:
+        folder: Folder of a finished run whose student is a BERT
+            (`--student bert`).
+
+    Returns:
+        Dictionary: `format`, `file`, `architecture`, `bytes`, `rows` and
+        `max_difference` of the logits.
+
+    Raises:
+        ConfigurationError: The run has no student.
+        ValueError: transformers has no architecture for it.
+        ExportError: The folder gives other logits.
+    """
+    run = RunFolder.open(folder)
+    student = TrainedStudent(run)
+    model, task = student.model, student.task
+    head = head_of(model, task.name)
+    labels = task.labels if head in ("sequence", "token") else None
+    config = config_of(
+        model, head, student.tokenizer.pad_id, labels or None, task.name
+    )
+    target = run.folder / FOLDER
+    write_folder(
+        target, model, config, head, student.tokenizer, card_of(run, config)
+    )
+    rows = Rows.open(run.folder / "validation_rows")
+    rows = rows.select(np.arange(min(ROWS, len(rows))))
+    difference = largest_difference(model, load_pretrained(target, head), rows)
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"The logits of '{target}' differ from the student's by "
+            f"{difference:.2g}, above {TOLERANCE:g}. Please report this with "
+            "the run's config.json."
+        )
+    return {
+        "format": FOLDER,
+        "file": FOLDER,
+        "architecture": config["architectures"][0],
+        "bytes": sum(file.stat().st_size for file in target.iterdir()),
+        "rows": len(rows),
+        "max_difference": difference,
+    }
+
+
+def head_of(model, task):
+    """The head of a model, as `load_pretrained` calls it.
+
+    Args:
+        model: A Functional `keras.Model`.
+        task: Name of the task that it was trained for.
+    """
+    if any(layer.name == "masked_lm_dense" for layer in model.layers):
+        return "masked_lm"
+    if len(keras.tree.flatten(model.output)[0].shape) == 2:
+        spans = isinstance(model.output, dict)
+        return "span" if spans else "sequence"
+    return "span" if "span" in task or "extract" in task else "token"
+
+
+def largest_difference(model, other, rows):
+    """The largest difference of two models' outputs, over real tokens.
+
+    Args:
+        model, other: Models of the same inputs and outputs.
+        rows: `Rows` that they read.
+    """
+    inputs = gather_inputs(rows, names=batch.input_names(model))
+    mask = inputs[batch.PADDING_MASK] == 1
+    pairs = zip(
+        *(
+            keras.tree.flatten(one(batch.select_inputs(one, inputs)))
+            for one in (model, other)
+        ),
+        strict=True,
+    )
+    largest = 0.0
+    for one, two in pairs:
+        distance = np.abs(
+            keras.ops.convert_to_numpy(one) - keras.ops.convert_to_numpy(two)
+        )
+        if distance.shape[:2] == mask.shape:
+            distance = distance[mask]
+        largest = max(largest, float(distance.max()))
+    return largest
+
+
+def card_of(run, config):
+    """The model card of a run's student: what it is, and how good.
+
+    Args:
+        run: `RunFolder`.
+        config: Its `config.json`.
+    """
+    settings = run.configuration
+    lines = ["---", "library_name: transformers"]
+    if settings.licence:
+        lines.append(f"license: {settings.licence}")
+    lines += [
+        "---",
+        "",
+        "# A student distilled with keras_kd",
+        "",
+        f"`{config['architectures'][0]}`, distilled from "
+        f"`{', '.join(settings.teachers)}` for {settings.task} of texts up to "
+        f"{settings.max_length} tokens.",
+        "",
+    ]
+    if (run.folder / METRICS).exists():
+        result = read_json(run.folder / METRICS)
+        metric = result["primary_metric"]
+        lines += [f"| | {metric} on test |", "|---|---:|"]
+        for arm, values in result["arms"].items():
+            scores = [seed["scores"][metric] for seed in values["seeds"]]
+            lines.append(f"| {arm} | {np.mean(scores):.4f} |")
+        if "comparison" in result:
+            lines += ["", f"Verdict: {result['comparison']['verdict']}."]
+    return "\n".join(lines) + "\n"

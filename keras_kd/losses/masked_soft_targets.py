@@ -1,0 +1,93 @@
+"""Soft targets of a language model, at the tokens that are told."""
+
+import keras
+from keras import ops
+
+from keras_kd.batch import LOGITS
+from keras_kd.batch import NO_TOKEN
+from keras_kd.losses.distillation_loss import check_same_last_axis
+from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.losses.temperature import temperature_of
+
+
+def told_positions(context, like):
+    """`[batch, places]`, 1 where a token is told; all without labels.
+
+    Args:
+        context: `LossContext`, whose labels are `NO_TOKEN` elsewhere.
+        like: Tensor `[batch, places]`.
+    """
+    if context.labels is None:
+        return ops.ones_like(like)
+    return ops.cast(ops.not_equal(context.labels, NO_TOKEN), like.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_kd")
+class MaskedSoftTargets(SoftTargets):
+    """Matches the words that a student and its teacher take for likely.
+
+    `SoftTargets` at the places that a language model is asked about: the masks
+    of a masked one, all tokens but the last of a causal one.
+
+    $$L = \\frac{T^2}{|M|} \\sum_{i \\in M} \\sum_w p_{i,w}^T
+      \\log (p_{i,w}^T / q_{i,w}^T)$$
+
+    over the places M of a row whose label is not `NO_TOKEN`, and the words w
+    of the vocabulary, with p and q as in `SoftTargets`.
+
+    | input | shape | from |
+    |---|---|---|
+    | `logits` | `[batch, places, vocabulary]` | both |
+    | labels | `[batch, places]`, `NO_TOKEN` where none is told | the batch |
+
+    Source: Sanh et al. 2019, "DistilBERT, a distilled version of BERT",
+    section 3 (`alpha_ce`, with `restrict_ce_to_mask`).
+
+    Args:
+        temperature: Number or schedule, above 0 at every step.
+        weight: Number or schedule that multiplies the loss.
+        scale_by_temperature_squared: Whether to multiply by $T^2$.
+        name: Defaults to `"masked_soft_targets"`.
+
+    Raises:
+        ValueError: As `SoftTargets`.
+
+    Example:
+
+    >>> loss = MaskedSoftTargets(temperature=1.0)
+    >>> values = loss(
+    ...     {"logits": [[[0.0, 0.0], [9.0, 0.0]]]},
+    ...     {"logits": [[[1.0, 1.0], [0.0, 9.0]]]},
+    ...     labels=[[1, -1]],
+    ... )
+    >>> [float(value) for value in values]
+    [0.0]
+    """
+
+    def __init__(
+        self,
+        temperature=2.0,
+        weight=1.0,
+        scale_by_temperature_squared=True,
+        name=None,
+    ):
+        super().__init__(
+            temperature, weight, scale_by_temperature_squared, name=name
+        )
+
+    def per_example(self, student, teacher, context):
+        student, teacher = student[LOGITS], teacher[LOGITS]
+        check_same_last_axis(self.name, student, teacher, least=2)
+        temperature = temperature_of(
+            self.temperature, student, teacher, context
+        )
+        values = self.compare(student, teacher, temperature)
+        if self.scale_by_temperature_squared:
+            values = values * temperature**2
+        return masked_mean(values, told_positions(context, values))
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("probability_shift")
+        return config

@@ -1,0 +1,403 @@
+"""A language model, distilled on raw text, and the same one trained alone."""
+
+import functools
+import math
+from pathlib import Path
+
+import keras
+
+from keras_kd import batch
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_aside
+from keras_kd.atomic_files import write_json
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.batches import WINDOW
+from keras_kd.data.batches import BatchPlan
+from keras_kd.data.language_batches import evaluation_language_batches
+from keras_kd.data.language_batches import training_language_batches
+from keras_kd.data.masking import TokenMasking
+from keras_kd.data.token_counts import masking_weights
+from keras_kd.data.token_counts import open_or_count_tokens
+from keras_kd.distiller import Distiller
+from keras_kd.evaluation.tables import text_table
+from keras_kd.language_models import LanguageModels
+from keras_kd.losses.hidden_state_cosine import HiddenStateCosine
+from keras_kd.losses.masked_soft_targets import MaskedSoftTargets
+from keras_kd.losses.mean_state_cosine import MeanStateCosine
+from keras_kd.losses.token_accuracy import TokenAccuracy
+from keras_kd.losses.token_cross_entropy import TokenCrossEntropy
+from keras_kd.losses.token_cross_entropy import token_cross_entropy
+from keras_kd.losses.top_k_soft_targets import TopKSoftTargets
+from keras_kd.masked_targets import kept_batches
+from keras_kd.masked_targets import kept_targets
+from keras_kd.models.huggingface_export import config_of
+from keras_kd.models.huggingface_export import write_folder
+from keras_kd.models.layer_outputs import block_count
+from keras_kd.progress import TrainingProgress
+from keras_kd.raw_text import read_windows
+from keras_kd.training import STATE_SECONDS
+from keras_kd.training import adamw
+from keras_kd.training import train_unit
+
+ARMS = ("alone", "distilled")
+SETTINGS_FILE = "settings.json"
+RESULTS_FILE = "results.json"
+
+
+class MaskedLMDistillation:
+    """Distils a language model on raw text, once, and resumably.
+
+    | file of the run | holds |
+    |---|---|
+    | `settings.json` | the settings |
+    | `tokens/<part>/` | the windows of tokens, in shards |
+    | `token_counts.json` | how often each token stands in them |
+    | `cache/` | masks and the teacher's best words, where they are kept |
+    | `units/<arm>/` | the trainings, with TensorBoard's files |
+    | `model/` | the distilled student, as a Hugging Face folder |
+    | `results.json`, `report.md` | the table |
+
+    The student trained alone begins as the same copy of the teacher's layers,
+    and sees the same batches with the same masks, as often.
+
+    Args:
+        settings: `keras_kd.masked_lm_settings.MaskedLMSettings`.
+        folder: The folder of the run.
+        say: Function that is told what happens.
+
+    Raises:
+        ConfigurationError: A run with other settings stands in the folder.
+
+    Example:
+
+    ```python
+    settings = MaskedLMSettings(
+        data="text.txt", teacher="bert/", student_layers=[0, 2, 5]
+    )
+    MaskedLMDistillation(settings, "runs/masked_lm").execute()
+    ```
+
+    Source: Sanh et al. 2019, "DistilBERT, a distilled version of BERT".
+    """
+
+    def __init__(self, settings, folder, say=print):
+        self.settings = settings
+        self.folder = Path(folder)
+        self.say = say
+        self._scorer = None
+        self._hold_to_settings()
+
+    def _hold_to_settings(self):
+        path = self.folder / SETTINGS_FILE
+        now = self.settings.to_dict()
+        now.pop("overwrite")
+        if path.exists():
+            stored = read_json(path)
+            different = {
+                name: (stored.get(name), value)
+                for name, value in now.items()
+                if stored.get(name) != value
+            }
+            if different and (self.folder / "units").exists():
+                raise ConfigurationError(
+                    f"A run stands in '{self.folder}' already. Received "
+                    f"(stored, now): {different}. Give another --run folder, "
+                    "or delete this one."
+                )
+        write_json(path, now)
+
+    def execute(self):
+        """Runs what is not done yet; returns the results."""
+        self.prepare()
+        results = {"tokens": self.notes, "models": {}}
+        if self.models.same_tokens:
+            results["models"]["teacher"] = self.scores(self.models.teacher)
+        else:
+            self.say(
+                "The teacher has other tokens than the student, so that its "
+                "perplexity would be one of other things: it is left out."
+            )
+        for arm in ARMS:
+            self.say(f"Training the student, {arm} ...")
+            student = self.models.make_student(self.rows["train"])
+            if "student at step 0" not in results["models"]:
+                results["models"]["student at step 0"] = self.scores(student)
+            trained = self.train(arm, student)
+            results["models"][f"student {arm}"] = {
+                **self.scores(student),
+                **trained,
+            }
+        self.write_model(student)
+        write_json(self.folder / RESULTS_FILE, results)
+        table = "\n".join(text_table(columns_of(results["models"])))
+        with write_aside(self.folder / "report.md") as temporary:
+            temporary.write_text(f"```\n{table}\n```\n", encoding="utf-8")
+        self.say(table)
+        return results
+
+    # === Preparation ===
+
+    def prepare(self):
+        """Opens the models, and the text as tokens."""
+        settings = self.settings
+        self.models = LanguageModels(settings)
+        tokenizer = self.models.tokenizer
+        self.rows, self.notes = read_windows(
+            settings.data,
+            {
+                "validation": settings.validation_texts,
+                "test": settings.test_texts,
+                "train": settings.texts,
+            },
+            tokenizer,
+            settings.max_length,
+            settings.tokenized_data or self.folder / "tokens",
+            settings.overwrite,
+        )
+        for part, notes in self.notes.items():
+            self.say(
+                f"{part}: {notes['texts']} texts, {notes['windows']} windows, "
+                f"{notes['tokens']} tokens "
+                f"({notes['tokens'] / max(notes['seconds'], 1e-9):,.0f} a "
+                "second)"
+            )
+        self.masking = None if self.models.causal else self._masking(tokenizer)
+        plan = self._plan()
+        self.steps = settings.steps or math.ceil(
+            settings.epochs * plan.steps_per_epoch
+        )
+        self.evaluate_every = settings.evaluate_every or plan.steps_per_epoch
+
+    def _masking(self, tokenizer):
+        settings = self.settings
+        path = Path(settings.token_counts or self.folder / "token_counts.json")
+        counts = open_or_count_tokens(
+            path, self.rows["train"], tokenizer, settings.overwrite
+        )
+        return TokenMasking(
+            tokenizer,
+            settings.mask_share,
+            settings.mask_masked,
+            settings.mask_random,
+            masking_weights(counts, settings.mask_smoothing),
+        )
+
+    @property
+    def _window(self):
+        return WINDOW if self.settings.group_by_length else 1
+
+    def _plan(self):
+        return BatchPlan(
+            self.rows["train"].lengths(batch.TOKEN_IDS),
+            self.settings.batch_size,
+            self.settings.seed,
+            self._window,
+        )
+
+    # === Training ===
+
+    def train(self, arm, student):
+        """Trains a student; it then has the weights that scored best.
+
+        Args:
+            arm: `"alone"` or `"distilled"`.
+            student: A model of `LanguageModels.make_student`.
+
+        Returns:
+            Dictionary: `steps`, `best_step`, `seconds`, `tokens_per_second`.
+        """
+        settings, models = self.settings, self.models
+        scorer = self._scorer_of(student)
+        asked = scorer.asked
+        teacher, losses, weight = None, [], 1.0
+        make = models.batches_of(self.rows["train"], asked, self.masking)
+        # The masks that are kept are those of both arms.
+        kept = self._kept
+        if kept is not None:
+            make = kept_batches(kept, asked, self.rows["train"])
+        if arm == "distilled":
+            weight = models.alpha_labels
+            teacher, losses = self._teacher_and_losses(student)
+        if teacher is not None:
+            make = models.beside_teacher(
+                make, self.rows["train"], self.folder / "cache" / "teacher_rows"
+            )
+        distiller = Distiller(asked, teacher, losses, weight)
+        distiller.compile(
+            adamw(settings.learning_rate, self.steps, settings.warmup),
+            loss=token_cross_entropy,
+            accumulation_steps=settings.accumulation_steps,
+        )
+        folder = self.folder / "units" / arm
+        result = train_unit(
+            folder,
+            distiller,
+            lambda step: training_language_batches(
+                self.rows["train"],
+                make if arm == "distilled" else _without_teacher(make),
+                settings.batch_size,
+                settings.seed,
+                step,
+                self._window,
+            ),
+            lambda: scorer.accuracy_and_loss(self.rows["validation"]),
+            self.steps,
+            self.evaluate_every,
+            callbacks=[
+                TrainingProgress(arm, self.steps, self.say),
+                keras.callbacks.TensorBoard(folder / "tensorboard"),
+            ],
+            state_seconds=STATE_SECONDS,
+        )
+        tokens = self._tokens_seen()
+        return {
+            "steps": result["steps"],
+            "best_step": result["best_step"],
+            "seconds": result["seconds"],
+            "tokens": tokens,
+            "tokens_per_second": tokens / max(result["seconds"], 1e-9),
+        }
+
+    def _tokens_seen(self):
+        plan = self._plan()
+        return int(
+            sum(
+                plan.lengths[plan.rows_at(step)].sum()
+                for step in range(self.steps)
+            )
+        )
+
+    @functools.cached_property
+    def _kept(self):
+        """Masks and targets on disk; `None` where the teacher runs live."""
+        if not (self.settings.cache_top_k and self.settings.alpha_ce):
+            return None
+        made_of = {
+            "tokenizer": self.models.tokenizer.fingerprint,
+            "windows": self.notes["train"],
+            "masking": {
+                name: value
+                for name, value in self.settings.to_dict().items()
+                if name.startswith("mask_")
+            },
+        }
+        return kept_targets(
+            self.folder / "cache",
+            self.models.asked(self.models.teacher),
+            self.rows["train"],
+            self.masking,
+            self.settings,
+            made_of,
+            self.say,
+        )
+
+    def _teacher_and_losses(self, student):
+        """The live teacher, or `None`, and the losses on what it gives."""
+        settings, losses = self.settings, []
+        if settings.alpha_ce:
+            loss = MaskedSoftTargets if self._kept is None else TopKSoftTargets
+            losses.append(loss(settings.temperature, settings.alpha_ce))
+        layers = block_count(student), block_count(self.models.teacher)
+        if settings.alpha_cos and self.models.same_tokens:
+            losses.append(
+                HiddenStateCosine([layers], weight=settings.alpha_cos)
+            )
+        elif settings.alpha_cos:
+            losses.append(MeanStateCosine(layers[0], weight=settings.alpha_cos))
+        if not losses or self._kept is not None:
+            return None, losses
+        last = f"hidden_states/{layers[1]}"
+        return self.models.live_teacher(last), losses
+
+    # === Results ===
+
+    def scores(self, model):
+        """Perplexity and accuracy on the test text, and the model's size.
+
+        Args:
+            model: The teacher, or a student.
+        """
+        scorer = self._scorer_of(model)
+        accuracy, loss = scorer.accuracy_and_loss(self.rows["test"])
+        return {
+            "perplexity": math.exp(loss),
+            "accuracy": accuracy,
+            "parameters": model.count_params(),
+        }
+
+    def _scorer_of(self, model):
+        if self._scorer is None or self._scorer.model is not model:
+            self._scorer = _Scorer(model, self.models, self.masking)
+        return self._scorer
+
+    def write_model(self, student):
+        """Writes the student: a Hugging Face folder, or of GPT-2 a `.keras`."""
+        folder = self.folder / "model"
+        if self.models.causal:
+            with write_aside(folder / "student.keras") as temporary:
+                student.save(temporary)
+            self.models.tokenizer.save(folder)
+        else:
+            tokenizer = self.models.tokenizer
+            config = config_of(student, "masked_lm", tokenizer.pad_id)
+            card = (
+                f"# A language model distilled from {self.settings.teacher}\n\n"
+                "Masked language model, made with keras_kd. Fine-tune it for a "
+                "task.\n"
+            )
+            write_folder(folder, student, config, "masked_lm", tokenizer, card)
+        self.say(f"Model: {folder}")
+
+
+class _Scorer:
+    """Accuracy and cross-entropy of a model, always with the same masks."""
+
+    def __init__(self, model, models, masking):
+        self.model, self.asked = model, models.asked(model)
+        self._models, self._masking = models, masking
+        self._distiller = Distiller(self.asked)
+        self._distiller.compile(
+            metrics=[
+                TokenAccuracy(name="accuracy"),
+                TokenCrossEntropy(name="cross_entropy"),
+            ]
+        )
+
+    def accuracy_and_loss(self, rows):
+        make = self._models.batches_of(rows, self.asked, self._masking)
+        logs = self._distiller.evaluate(
+            evaluation_language_batches(rows, make), verbose=0, return_dict=True
+        )
+        return logs["accuracy"], logs["cross_entropy"]
+
+
+def _without_teacher(make):
+    """The same batches, without what the teacher said of them."""
+
+    def batches(positions, generator, epoch):
+        x, y = make(positions, generator, epoch)
+        return x, {batch.LABELS: y[batch.LABELS]}
+
+    return batches
+
+
+def columns_of(models):
+    """The table of results: columns by heading.
+
+    Args:
+        models: Dictionary from names to dictionaries of `perplexity`,
+            `accuracy`, `parameters` and, of trained ones, `steps`.
+    """
+    scores = models.values()
+    return {
+        "model": list(models),
+        "perplexity": [f"{one['perplexity']:.2f}" for one in scores],
+        "accuracy": [f"{one['accuracy']:.2%}" for one in scores],
+        "parameters": [f"{one['parameters']:,}" for one in scores],
+        "steps": [f"{one.get('steps', '')}" for one in scores],
+        "best step": [f"{one.get('best_step', '')}" for one in scores],
+        "tokens/s": [
+            f"{one['tokens_per_second']:,.0f}" if "steps" in one else ""
+            for one in scores
+        ],
+    }

@@ -1,0 +1,37 @@
+"""`keras-kd neighbours`: its flags, and what it does."""
+
+DESCRIPTION = """\
+Print the nearest words by the cosine of their vectors, in the word tables of a
+run's student, of its teacher, and of the base model that this was trained from.
+
+example:
+  keras-kd neighbours --word lmao --word yeah runs/reviews
+"""
+
+
+def add_neighbours(parser):
+    """Adds the flags.
+
+    Args:
+        parser: The parser of the command.
+    """
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN",
+        help="folders of runs, or of models of Hugging Face",
+    )  # fmt: skip
+    parser.add_argument(
+        "--word", action="append", required=True, dest="words",
+        metavar="WORD", help="a word; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--count", type=int, default=5, metavar="N",
+        help="words beside each (default: 5)",
+    )  # fmt: skip
+
+
+def print_neighbours(options):
+    """Prints the table that parsed flags ask for."""
+    from keras_kd.neighbours import neighbours_table
+
+    table = neighbours_table(options.words, options.runs, options.count)
+    print("\n".join(table))

@@ -1,0 +1,46 @@
+"""Raw text of a file, as parts of tokens that a model is trained on."""
+
+import itertools
+from pathlib import Path
+
+from keras_kd.data.sources import read_examples
+from keras_kd.data.token_shards import token_shards
+from keras_kd.teachers.cache import file_hash
+
+
+def read_windows(path, counts, tokenizer, max_length, folder, overwrite=False):
+    """Cuts a file's texts into windows of tokens, by part; kept for next time.
+
+    Args:
+        path: The file: texts, one a line, or in a column `text`.
+        counts: Dictionary from parts to how many texts each has; they follow
+            one another in the file. `None` is all that are left.
+        tokenizer: `keras_kd.data.tokenization.Tokenizer`.
+        max_length: Tokens of a window.
+        folder: Where they are kept, a folder for each part.
+        overwrite: As in `keras_kd.data.token_shards.token_shards`.
+
+    Returns:
+        `(rows, notes)`: dictionaries from parts to `Rows`, and to counts of
+        texts, windows and tokens, with the seconds that it took.
+    """
+    digest = file_hash(path)
+    rows, notes, start = {}, {}, 0
+    for part, count in counts.items():
+        stop = None if count is None else start + count
+
+        def texts(start=start, stop=stop):
+            examples = read_examples(path, label=None)
+            for example in itertools.islice(examples, start, stop):
+                yield example.fields[0]
+
+        rows[part], notes[part] = token_shards(
+            Path(folder) / part,
+            texts,
+            tokenizer,
+            max_length,
+            {"file": digest, "first": start, "texts": count},
+            overwrite,
+        )
+        start = stop
+    return rows, notes
