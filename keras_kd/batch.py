@@ -26,6 +26,7 @@ TEACHER_INPUTS = "teacher_inputs"
 TARGET_KEYS = (LABELS, LABEL_WEIGHT, TEACHER, TEACHER_INPUTS)
 
 LOGITS = "logits"
+PROBABILITIES = "probabilities"  # Of exported files alone.
 
 NO_TOKEN = -1  # The label of a position that has none.
 

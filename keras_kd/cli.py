@@ -217,7 +217,7 @@ def make_parser():
     add_traceback(command)
     command.add_argument(
         "--format",
-        choices=("saved_model", "litert"),
+        choices=("saved_model", "litert", "mediapipe"),
         default="litert",
         help="default: litert",
     )
@@ -225,13 +225,13 @@ def make_parser():
         "--quantize",
         choices=QUANTIZATIONS,
         default="dynamic",
-        help="of a litert file (default: dynamic)",
+        help="of a .tflite file (default: dynamic)",
     )
     command.add_argument(
         "--length",
         metavar="N",
-        help="tokens that a litert file takes, or dynamic for any number "
-        "(default: --max-length of the run)",
+        help="tokens that a .tflite file takes, or dynamic for any number, "
+        "not with mediapipe (default: --max-length of the run)",
     )
 
     command = _add(
@@ -413,8 +413,10 @@ def _export(options):
     from keras_kd.distillation import export_again
 
     name = options.format
-    if name == "litert":
-        name = "/".join(filter(None, [options.quantize, options.length]))
+    if name != "saved_model":
+        prefix = None if name == "litert" else name
+        parts = [prefix, options.quantize, options.length]
+        name = "/".join(filter(None, parts))
     say = functools.partial(print, file=sys.stderr)
     for report in export_again(options.run, [name], say):
         print(json.dumps(report, indent=2))

@@ -13,6 +13,7 @@ from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
+from keras_kd.data.mediapipe_tokens import read_as_mediapipe
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
@@ -175,6 +176,8 @@ class TrainedStudent:
                 f"{file} is not a file of this run's student. Received: the "
                 f"labels {model.labels}. Expected: {self.task.labels}."
             )
+        if model.output_names == [batch.PROBABILITIES]:
+            return self._run_in_client(model, rows, progress)
         if model.length is not None and self._longest(rows) > model.length:
             positions = np.arange(len(rows))
             return model.predict(
@@ -187,6 +190,56 @@ class TrainedStudent:
         return predict_rows(
             (model.input_names, predict), rows, progress=progress
         )
+
+    def _run_in_client(self, model, rows, progress=None):
+        """Logits of a MediaPipe file, texts read as MediaPipe reads them."""
+        from keras_kd.export.mediapipe import logits_of
+
+        inputs = self._cut_inputs(
+            rows,
+            np.arange(len(rows)),
+            model.length,
+            read_as_mediapipe(self.tokenizer),
+            model.input_names,
+        )
+        probabilities = model.predict(inputs, progress)
+        return logits_of(probabilities, self.task.activation)
+
+    def compare_with_client(self, rows, file):
+        """What changes when MediaPipe's client reads the texts of some rows.
+
+        Args:
+            rows: `Rows` with labels.
+            file: A file of `export_mediapipe`, in the run folder.
+
+        Returns:
+            Dictionary: `rows`, `rows_with_other_tokens`, `other_decisions`
+            (rows that get another answer than Keras gives, whatever moved it),
+            and `score_keras` and `score_client`, by the task's metric.
+        """
+        from keras_kd.export.litert_runner import LiteRTModel
+
+        model = LiteRTModel(self.folder / file)
+        positions = np.arange(len(rows))
+        own, client = (
+            self._cut_inputs(rows, positions, model.length, tokenizer)[
+                batch.TOKEN_IDS
+            ]
+            for tokenizer in (None, read_as_mediapipe(self.tokenizer))
+        )
+        in_keras = predict_rows(keras_runtime(self.model), rows)
+        with progress_bar(f"scoring {model.path.name}", len(rows)) as advance:
+            in_client = self._run_in_client(model, rows, advance)
+        labels = rows.column("label")
+        metric = self.task.primary_metric
+        answers = zip(self.task.answers(in_keras), self.task.answers(in_client))
+        return {
+            "rows": len(rows),
+            "rows_with_other_tokens": int((own != client).any(axis=1).sum()),
+            "other_decisions": sum(a != b for (a, _), (b, _) in answers),
+            "score_keras": self.task.scores(in_keras, labels)[metric],
+            "score_client": self.task.scores(in_client, labels)[metric],
+        }
 
     # === Export ===
 
@@ -238,6 +291,52 @@ class TrainedStudent:
                 progress=advance,
             )
 
+    def export_mediapipe(self, quantization="dynamic", length=None):
+        """Writes `student_mediapipe_<quantization>.tflite`, verified.
+
+        Args:
+            quantization, length: As in `export_litert`; no `"dynamic"` length.
+
+        Returns:
+            The report of `keras_kd.export.mediapipe.export_mediapipe`.
+
+        Raises:
+            ConfigurationError: A run on pairs of texts, or another length.
+            DataError: A vocabulary that MediaPipe can't read.
+            ExportError: The file differs from the Keras student.
+        """
+        from keras_kd.export.mediapipe import export_mediapipe
+
+        if self.run.configuration.text_pair is not None:
+            raise ConfigurationError(
+                "MediaPipe's Text Classifier reads one text. Received: a run "
+                "on pairs. Export it in the format litert."
+            )
+        length = self._check_length(length)
+        name = f"student_mediapipe_{quantization}"
+        if length != self.max_length:
+            name += f"_length_{length or DYNAMIC}"
+        path = self.folder / f"{name}.tflite"
+        client = read_as_mediapipe(self.tokenizer)
+        rows, positions = self._verification_rows()
+        licence = self.run.configuration.licence
+        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
+            return export_mediapipe(
+                self.model,
+                path,
+                self._cut_inputs(
+                    rows, positions, length or self.max_length, client
+                ),
+                client,
+                self.task.labels,
+                quantization,
+                length,
+                self.task.activation,
+                metadata={"licence": licence} if licence else None,
+                labels_of_rows=rows.column("label", positions),
+                progress=advance,
+            )
+
     def export_saved_model(self):
         """Writes `saved_model/`, verified in a fresh process."""
         from keras_kd.export.saved_model import export_saved_model
@@ -276,16 +375,16 @@ class TrainedStudent:
     def _longest(self, rows):
         return rows.lengths(batch.TOKEN_IDS).max()
 
-    def _cut_inputs(self, rows, positions, length):
-        """The rows' texts as inputs of fewer tokens than the rows have."""
+    def _cut_inputs(self, rows, positions, length, tokenizer=None, names=None):
+        """The rows' texts as inputs of another length, or of other tokens."""
         texts, pairs = [self._text(rows, i) for i in positions], None
         if not isinstance(texts[0], str):
             texts, pairs = map(list, zip(*texts, strict=True))
         inputs = {
             name: np.zeros((len(texts), length), "int32")
-            for name in batch.input_names(self.model)
+            for name in names or batch.input_names(self.model)
         }
-        encoded = self.tokenizer.encode(texts, length, pairs)
+        encoded = (tokenizer or self.tokenizer).encode(texts, length, pairs)
         for row, (token_ids, segment_ids) in enumerate(encoded):
             values = {
                 batch.TOKEN_IDS: token_ids,
