@@ -11,7 +11,9 @@ from typing import Optional
 
 STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
 TASKS = ("classification", "multi_label", "regression")
-TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
+TOKENS = (
+    "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
+)  # fmt: skip
 LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
@@ -193,8 +195,9 @@ class Configuration:
     dropout: float = _setting(0.2, "dropout of the student")
     tokens: str = _setting(
         "teacher",
-        "the student's tokens: the teacher's, or a vocabulary of its own, "
-        "built from the training text",
+        "the student's tokens: the teacher's; the teacher's vocabulary as "
+        "MediaPipe's clients read it; or a vocabulary of its own, built from "
+        "the training text",
         TOKENS,
     )
     vocabulary_size: int = _setting(
