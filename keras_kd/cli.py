@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keras_kd.benchmark_flags import add_benchmark
+from keras_kd.benchmark_flags import run_benchmark
 from keras_kd.configuration import QUANTIZATIONS
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
@@ -234,6 +236,9 @@ def make_parser():
         "not with mediapipe (default: --max-length of the run)",
     )
 
+    text = "time a run's teacher, student and files side by side"
+    add_benchmark(_add(commands, "benchmark", text, _benchmark))
+
     command = _add(
         commands, "inspect", "print what a .tflite says of itself", _inspect
     )
@@ -420,6 +425,11 @@ def _export(options):
     say = functools.partial(print, file=sys.stderr)
     for report in export_again(options.run, [name], say):
         print(json.dumps(report, indent=2))
+
+
+def _benchmark(options):
+    load_keras()
+    run_benchmark(options)
 
 
 def _inspect(options):
