@@ -51,6 +51,7 @@ setup(
             "jieba>=0.42.1",
         ],
         "chinese": ["jieba>=0.42.1"],
+        "mediapipe": ["mediapipe>=1.2,<2"],
         "torch": ["torch>=2.4"],
     },
     entry_points={"console_scripts": ["keras-kd = keras_kd.cli:main"]},

@@ -40,6 +40,7 @@ _PUBLIC_NAMES = {
     "distribute_options": "keras_kd.distribution",
     "evaluation_batches": "keras_kd.data.pipeline",
     "export_litert": "keras_kd.export.litert",
+    "export_mediapipe": "keras_kd.export.mediapipe",
     "export_saved_model": "keras_kd.export.saved_model",
     "fresh_teacher": "keras_kd.teachers.fresh",
     "gather_inputs": "keras_kd.data.batches",

@@ -28,6 +28,7 @@ TEACHER_INPUTS = "teacher_inputs"
 TARGET_KEYS = (LABELS, LABEL_WEIGHT, TOKEN_MASK, TEACHER, TEACHER_INPUTS)
 
 LOGITS = "logits"
+PROBABILITIES = "probabilities"  # Of exported files alone.
 
 NO_TOKEN = -1  # The label of a position that has none.
 STARTS, ENDS = 1, 2  # Summed up, the label of an answer's tokens.

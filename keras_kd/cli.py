@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keras_kd.benchmark_flags import add_benchmark
+from keras_kd.benchmark_flags import run_benchmark
 from keras_kd.configuration import QUANTIZATIONS
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
@@ -225,7 +227,7 @@ def make_parser():
     add_traceback(command)
     command.add_argument(
         "--format",
-        choices=("saved_model", "litert", "huggingface"),
+        choices=("saved_model", "litert", "mediapipe", "huggingface"),
         default="litert",
         help="huggingface: of a bert student (default: litert)",
     )
@@ -233,14 +235,17 @@ def make_parser():
         "--quantize",
         choices=QUANTIZATIONS,
         default="dynamic",
-        help="of a litert file (default: dynamic)",
+        help="of a .tflite file (default: dynamic)",
     )
     command.add_argument(
         "--length",
         metavar="N",
-        help="tokens that a litert file takes, or dynamic for any number "
-        "(default: --max-length of the run)",
+        help="tokens that a .tflite file takes, or dynamic for any number, "
+        "not with mediapipe (default: --max-length of the run)",
     )
+
+    text = "time a run's teacher, student and files side by side"
+    add_benchmark(_add(commands, "benchmark", text, _benchmark))
 
     command = _add(
         commands, "inspect", "print what a .tflite says of itself", _inspect
@@ -450,11 +455,18 @@ def _export(options):
     from keras_kd.distillation import export_again
 
     name = options.format
-    if name == "litert":
-        name = "/".join(filter(None, [options.quantize, options.length]))
+    if name != "saved_model":
+        prefix = None if name == "litert" else name
+        parts = [prefix, options.quantize, options.length]
+        name = "/".join(filter(None, parts))
     say = functools.partial(print, file=sys.stderr)
     for report in export_again(options.run, [name], say):
         print(json.dumps(report, indent=2))
+
+
+def _benchmark(options):
+    load_keras()
+    run_benchmark(options)
 
 
 def _inspect(options):

@@ -18,7 +18,9 @@ ANSWER_SCORINGS = ("squad", "cmrc")
 TASKS_OF_TOKENS = ("token_tagging", "question_answering")
 # Tasks whose logits have no names.
 WITHOUT_LABELS = ("regression", "question_answering")
-TOKENS = ("teacher", "wordpiece", "word", "character", "jieba")
+TOKENS = (
+    "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
+)  # fmt: skip
 LOSSES = ("soft_targets", "logits_mse")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
@@ -223,8 +225,9 @@ class Configuration:
     )  # fmt: skip
     tokens: str = _setting(
         "teacher",
-        "the student's tokens: the teacher's, or a vocabulary of its own, "
-        "built from the training text",
+        "the student's tokens: the teacher's; the teacher's vocabulary as "
+        "MediaPipe's clients read it; or a vocabulary of its own, built from "
+        "the training text",
         TOKENS,
     )
     vocabulary_size: int = _setting(
@@ -507,7 +510,7 @@ def _check_tokens(configuration):
         ("augment", ["none"]),
         ("tokens", ["teacher"])
         if configuration.task == "question_answering"
-        else ("tokens", [one for one in TOKENS if one != "jieba"]),
+        else ("tokens", [t for t in TOKENS if t not in ("jieba", "mediapipe")]),
     ):
         if getattr(configuration, name) not in allowed:
             which = f"one of {allowed} for {configuration.task}"

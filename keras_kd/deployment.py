@@ -15,6 +15,7 @@ from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
+from keras_kd.data.mediapipe_tokens import read_as_mediapipe
 from keras_kd.data.retokenization import retokenize
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
@@ -163,8 +164,8 @@ class TrainedStudent:
             runtime = self._runtime
             if file is not None:
                 model = self._open_file(file)
-                rows = self._of_length(rows, model.length)
-                runtime = model.input_names, model.predict_named
+                rows = self._rows_for(rows, model)
+                runtime = self._file_runtime(model)
             logits = predict_rows(
                 runtime, rows, progress=advance, per_token=self.task.per_token
             )
@@ -187,22 +188,84 @@ class TrainedStudent:
             )
         return model
 
-    def _of_length(self, rows, length):
-        """The rows, read again where they have more tokens than a file takes.
+    def _rows_for(self, rows, model):
+        """The rows as a file reads them: of its length, or MediaPipe's way."""
+        tokenizer = self.tokenizer
+        if _is_for_mediapipe(model):
+            tokenizer = read_as_mediapipe(tokenizer)
+        return self._read_again(rows, tokenizer, model.length)
+
+    def _read_again(self, rows, tokenizer, length):
+        """Rows of other tokens, or of as many as a file takes.
 
         Args:
             rows: `Rows` of whole texts, or of tagged words.
+            tokenizer: `Tokenizer`.
             length: Tokens that a file takes; `None` for any number.
         """
         longest = rows.lengths(batch.TOKEN_IDS).max()
-        if length is None or longest <= length:
+        if tokenizer is self.tokenizer and (
+            length is None or longest <= length
+        ):
             return rows
         folder = Path(self._temporary.name)
-        return retokenize(rows, self.tokenizer, folder, length)
+        return retokenize(rows, tokenizer, folder, length or self.max_length)
 
     @functools.cached_property
     def _temporary(self):
         return tempfile.TemporaryDirectory()
+
+    def _file_runtime(self, model):
+        """`(input names, predict)` of a file, as in `keras_kd.inference`."""
+        if not _is_for_mediapipe(model):
+            return model.input_names, model.predict_named
+        from keras_kd.export.mediapipe import logits_of
+
+        def predict(features):
+            probabilities = model.predict(features)
+            return {
+                batch.LOGITS: logits_of(probabilities, self.task.activation)
+            }
+
+        return model.input_names, predict
+
+    def compare_with_client(self, rows, file):
+        """What changes when MediaPipe's client reads the texts of some rows.
+
+        Args:
+            rows: `Rows` with labels.
+            file: A file of `export_mediapipe`, in the run folder.
+
+        Returns:
+            Dictionary: `rows`, `rows_with_other_tokens`, `other_decisions`
+            (rows that get another answer than Keras gives, whatever moved it),
+            and `score_keras` and `score_client`, by the task's metric.
+        """
+        model = self._open_file(file)
+        every = np.arange(len(rows))
+        as_read = self._rows_for(rows, model)
+        own, client = (
+            one.padded(batch.TOKEN_IDS, every, model.length)
+            for one in (
+                self._read_again(rows, self.tokenizer, model.length),
+                as_read,
+            )
+        )
+        in_keras = predict_rows(self._runtime, rows)
+        with progress_bar(f"scoring {model.path.name}", len(rows)) as advance:
+            in_client = predict_rows(
+                self._file_runtime(model), as_read, progress=advance
+            )
+        labels = self.task.references(rows)
+        metric = self.task.primary_metric
+        answers = zip(self.task.answers(in_keras), self.task.answers(in_client))
+        return {
+            "rows": len(rows),
+            "rows_with_other_tokens": int((own != client).any(axis=1).sum()),
+            "other_decisions": sum(a != b for (a, _), (b, _) in answers),
+            "score_keras": self.task.scores(in_keras, labels)[metric],
+            "score_client": self.task.scores(in_client, labels)[metric],
+        }
 
     # === Export ===
 
@@ -229,7 +292,7 @@ class TrainedStudent:
             name += f"_length_{length or DYNAMIC}"
         path = self.folder / f"{name}.tflite"
         rows, positions = self._verification_rows()
-        rows = self._of_length(rows, length)
+        rows = self._read_again(rows, self.tokenizer, length)
         width = length or self.max_length
         inputs = gather_inputs(
             rows, positions, batch.input_names(self.model), width
@@ -256,6 +319,57 @@ class TrainedStudent:
                 labels_of_rows=labels_of_rows,
                 kind=self.task.name,
                 decide=decide,
+                progress=advance,
+            )
+
+    def export_mediapipe(self, quantization="dynamic", length=None):
+        """Writes `student_mediapipe_<quantization>.tflite`, verified.
+
+        Args:
+            quantization, length: As in `export_litert`; no `"dynamic"` length.
+
+        Returns:
+            The report of `keras_kd.export.mediapipe.export_mediapipe`.
+
+        Raises:
+            ConfigurationError: A run on pairs of texts, or another length.
+            DataError: A vocabulary that MediaPipe can't read.
+            ExportError: The file differs from the Keras student.
+        """
+        from keras_kd.export.mediapipe import export_mediapipe
+
+        pairs = self.run.configuration.text_pair is not None
+        if pairs or self.task.per_token:
+            raise ConfigurationError(
+                "MediaPipe's Text Classifier reads one text. Received: a run "
+                f"on {'pairs' if pairs else self.task.name}. Export it in the "
+                "format litert."
+            )
+        length = self._check_length(length)
+        name = f"student_mediapipe_{quantization}"
+        if length != self.max_length:
+            name += f"_length_{length or DYNAMIC}"
+        path = self.folder / f"{name}.tflite"
+        client = read_as_mediapipe(self.tokenizer)
+        rows, positions = self._verification_rows()
+        licence = self.run.configuration.licence
+        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
+            return export_mediapipe(
+                self.model,
+                path,
+                gather_inputs(
+                    self._read_again(rows, client, length),
+                    positions,
+                    batch.input_names(self.model),
+                    length or self.max_length,
+                ),
+                client,
+                self.task.labels,
+                quantization,
+                length,
+                self.task.activation,
+                metadata={"licence": licence} if licence else None,
+                labels_of_rows=rows.column("label", positions),
                 progress=advance,
             )
 
@@ -309,3 +423,8 @@ class TrainedStudent:
     def _verification_rows(self):
         rows = Rows.open(self.folder / "validation_rows")
         return rows, np.arange(min(len(rows), VERIFICATION_ROWS))
+
+
+def _is_for_mediapipe(model):
+    """Whether a file gives what MediaPipe's Text Classifier takes."""
+    return model.output_names == [batch.PROBABILITIES]

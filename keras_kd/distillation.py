@@ -22,6 +22,7 @@ from keras_kd.teaching import TeacherRefused
 from keras_kd.training import STUDENT_FILE
 
 TEST_ROWS = "test_rows"
+MEDIAPIPE = "mediapipe"
 
 
 def distill(configuration, folder, command="", say=print):
@@ -90,7 +91,8 @@ def export_again(folder, formats, say=lambda text: None):
         folder: The run folder.
         formats: List of `"saved_model"` and of quantisations such as
             `"dynamic"`; a length may follow: `"dynamic/64"`, or
-            `"dynamic/dynamic"` for texts of any length.
+            `"dynamic/dynamic"` for texts of any length. For MediaPipe's Text
+            Classifier `"mediapipe/"` stands before.
         say: Function that is told what happens.
 
     Returns:
@@ -122,11 +124,16 @@ def export_again(folder, formats, say=lambda text: None):
 def _export(student, name):
     if name == "saved_model":
         return student.export_saved_model()
+    if name.startswith(f"{MEDIAPIPE}/"):
+        return student.export_mediapipe(*name.split("/")[1:])
     return student.export_litert(*name.split("/"))
 
 
 def _score_files(student, reports, metric, test, say):
     """Scores each `.tflite` on the test rows, beside the Keras student."""
+    for report in reports:
+        if report["format"] == MEDIAPIPE:
+            _score_in_client(student, report, metric, test, say)
     reports = [one for one in reports if one["format"] == "litert"]
     if not reports:
         return
@@ -139,6 +146,24 @@ def _score_files(student, reports, metric, test, say):
             f"  {report['file']}: {metric} {report['scores'][metric]:.4f} on "
             f"{len(test)} test rows (Keras: {keras_score:.4f})"
         )
+
+
+def _score_in_client(student, report, metric, test, say):
+    """Scores a file on texts as MediaPipe's client reads them."""
+    if "client" not in report:
+        client = student.compare_with_client(test, report["file"])
+        report["client"] = client
+        report["scores"] = {metric: client["score_client"]}
+    client = report["client"]
+    say(
+        f"  {report['file']}: in MediaPipe's client, {metric} "
+        f"{client['score_client']:.4f} on {client['rows']} test rows (Keras: "
+        f"{client['score_keras']:.4f}); it reads other tokens in "
+        f"{client['rows_with_other_tokens']} rows and decides otherwise on "
+        f"{client['other_decisions']}."
+    )
+    for warning in report["warnings"]:
+        say(f"  {warning}")
 
 
 def _run_times(student, comparison, reports):
@@ -178,6 +203,8 @@ def _export_name(report):
     """What `_export` was asked for."""
     _, _, length = Path(report["file"]).stem.partition("_length_")
     name = report.get("quantization", "saved_model")
+    if report["format"] == MEDIAPIPE:
+        name = f"{MEDIAPIPE}/{name}"
     return f"{name}/{length}" if length else name
 
 

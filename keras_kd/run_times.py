@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 import numpy as np
 
 from keras_kd import batch
@@ -36,7 +37,7 @@ def run_times(models, count=ROWS):
             threads = model.num_threads
         else:
             names, predict = keras_runtime(model)
-            runtime, threads = "Keras", usable_cores()
+            runtime, threads = "Keras", keras_threads()
         inputs = [gather_inputs(rows, [p], names) for p in positions]
         lengths = rows.lengths(batch.TOKEN_IDS, positions)
         results.append(
@@ -51,6 +52,16 @@ def run_times(models, count=ROWS):
     for result in results:
         result["ratio"] = results[0]["p50"] / result["p50"]
     return results
+
+
+def keras_threads():
+    """The threads of a Keras model: those that TensorFlow was given, or all."""
+    given = 0
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        given = tf.config.threading.get_intra_op_parallelism_threads()
+    return given or usable_cores()
 
 
 def usable_cores():

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from keras_kd.data.mediapipe_tokens import read_as_mediapipe
 from keras_kd.data.retokenization import retokenize
 from keras_kd.data.retokenization import texts_of
 from keras_kd.data.tokenization import Tokenizer
@@ -12,6 +13,9 @@ from keras_kd.preparation import PARTS
 
 def student_tokenizer(configuration, prepared, teacher_tokenizer, folder):
     """The student's tokenizer: the teacher's, or one built from training text.
+
+    With the tokens `mediapipe` it has the teacher's vocabulary, and reads it as
+    MediaPipe's clients do.
 
     Args:
         configuration: `Configuration`.
@@ -24,6 +28,8 @@ def student_tokenizer(configuration, prepared, teacher_tokenizer, folder):
     """
     if configuration.tokens == "teacher":
         return teacher_tokenizer
+    if configuration.tokens == "mediapipe":
+        return read_as_mediapipe(teacher_tokenizer)
     folder = Path(folder)
     if not (folder / "tokenizer.json").exists():
         tokenizer = build_tokenizer(

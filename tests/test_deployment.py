@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.sources import Example
 from keras_kd.deployment import TrainedStudent
@@ -83,8 +84,53 @@ def test_the_licence_goes_into_the_file(student, monkeypatch):
     student.export_litert("float32")
     assert given["metadata"] is None
     values = student.run.configuration.to_dict()
-    from keras_kd.atomic_files import write_json
-
     write_json(student.folder / "config.json", {**values, "licence": "MIT"})
     student.export_litert("float32")
     assert given["metadata"] == {"licence": "MIT"}
+
+
+def test_a_file_for_mediapipe_is_scored_as_the_client_reads(student, tmp_path):
+    said = []
+    (report,) = export_again(
+        student.folder, ["mediapipe/float32"], say=said.append
+    )
+    assert report["file"] == "student_mediapipe_float32.tflite"
+    # The texts of the run are plain ASCII, in small letters.
+    client = report["client"]
+    assert client["rows"] == 80
+    assert client["rows_with_other_tokens"] == client["other_decisions"] == 0
+    assert client["score_client"] == client["score_keras"] > 0.9
+    assert report["scores"]["accuracy"] == client["score_client"]
+    assert "decides otherwise on 0" in said[0]
+    text = (student.folder / "report.md").read_text(encoding="utf-8")
+    assert "| other decisions in the client |" in text
+    assert "0 of 80" in text
+    assert _earlier_exports(student.run)["mediapipe/float32"] == report
+    # A word that BERT knows is another one there.
+    good = tiny.GOOD[0]
+    spoilt = good.replace("i", "\u00ed")
+    examples = [
+        Example(f"row-{index}", (text,), label)
+        for index, (text, label) in enumerate(
+            [(f"{spoilt} {good.upper()}", "good"), (tiny.BAD[0], "bad")]
+            + [(f"{spoilt} film", "good")] * 4
+        )
+    ]
+    rows = student.task.make_rows(
+        examples, student.tokenizer, tmp_path / "rows", student.max_length
+    )
+    client = student.compare_with_client(rows, report["file"])
+    assert client["rows_with_other_tokens"] == 5
+    assert client["score_keras"] == 1.0
+    assert client["other_decisions"] == round(6 * (1 - client["score_client"]))
+    scores = student.score(examples, tmp_path / "scored", report["file"])
+    assert scores["accuracy"] == client["score_client"]
+
+
+def test_what_mediapipe_does_not_take(student):
+    with pytest.raises(ValueError, match="max_length=None"):
+        student.export_mediapipe("float32", "dynamic")
+    values = student.run.configuration.to_dict()
+    write_json(student.folder / "config.json", {**values, "text_pair": "other"})
+    with pytest.raises(ConfigurationError, match="reads one text"):
+        student.export_mediapipe("float32")

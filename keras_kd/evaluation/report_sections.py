@@ -223,10 +223,32 @@ def export_section(result: dict) -> list[str]:
     columns[f"{metric_title(metric)}, {compared_split(result)} rows"] = [
         _number(score, percent_factor(metric)) for score in scores
     ]
+    clients = [export.get("client") for export in exports]
+    if any(clients):
+        for title, key in (
+            ("other tokens in the client", "rows_with_other_tokens"),
+            ("other decisions in the client", "other_decisions"),
+        ):
+            columns[title] = [
+                f"{client[key]:,} of {client['rows']:,}" if client else ""
+                for client in clients
+            ]
+        columns[f"{metric_title(metric)}, Keras on the same rows"] = [
+            _number(client["score_keras"], percent_factor(metric))
+            if client
+            else ""
+            for client in clients
+        ]
     text = (
         "Each file was loaded again and run on real rows beside the Keras "
         "model before it got its name; the scores of both are on those rows."
     )
+    if any(clients):
+        text += (
+            " MediaPipe's client has a tokenizer of its own: the test score of "
+            "its file is that in the client, and beside it stands what Keras "
+            "scores on the training's tokens."
+        )
     table = tables.markdown_table(columns)
     return ["## Exported files", "", text, "", *table]
 

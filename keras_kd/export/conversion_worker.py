@@ -2,7 +2,8 @@
 
 `python -m keras_kd.export.conversion_worker SETTINGS.json`, where the settings
 hold `model` (a `.keras` file), `output`, `error` (where a message goes if it
-fails), `quantization`, `batch_size` and `length` (either may be null).
+fails), `quantization`, `batch_size`, `length` and `activation` (all three may
+be null).
 """
 
 import json
@@ -24,6 +25,7 @@ def convert(
     batch_size=None,
     length=None,
     fast_loops=True,
+    activation=None,
 ):
     """Converts a Keras model to the bytes of a LiteRT file.
 
@@ -38,6 +40,9 @@ def convert(
         length: Number of tokens, or `None` for any.
         fast_loops: Whether recurrent layers become loops of our own, where
             they take one row (`recurrent_lowering`); else Keras' own.
+        activation: `"softmax"` or `"sigmoid"` makes the file a text classifier
+            for MediaPipe: without loops, with all three inputs, and with
+            `probabilities` for its output. `None` for any other file.
 
     Returns:
         Bytes. Inputs and outputs keep the names of the Keras model.
@@ -47,13 +52,16 @@ def convert(
     from keras_kd.export.embedding_lookup import quantize_tables
     from keras_kd.export.embedding_lookup import with_embedding_lookups
     from keras_kd.export.recurrent_lowering import with_fast_loops
+    from keras_kd.export.unrolled_recurrence import with_unrolled_recurrence
 
     bits = TABLE_BITS.get(quantization)
     if bits is not None:
         model = with_embedding_lookups(model)
-    if fast_loops and batch_size == 1:
+    if activation is not None:
+        model = with_unrolled_recurrence(model)
+    elif fast_loops and batch_size == 1:
         model = with_fast_loops(model)
-    save_features_signature(model, folder, batch_size, length)
+    save_features_signature(model, folder, batch_size, length, activation)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantization in ("dynamic", "float16"):
@@ -64,18 +72,29 @@ def convert(
     return content if bits is None else quantize_tables(content, bits)
 
 
-def save_features_signature(model, folder, batch_size, length):
-    """Writes a SavedModel with one signature: features to named outputs."""
+def save_features_signature(model, folder, batch_size, length, activation=None):
+    """Writes a SavedModel with one signature: features to named outputs.
+
+    With an activation it has every input that there is, used or not, and one
+    output, `probabilities`.
+    """
     import tensorflow as tf
 
-    from keras_kd.batch import input_names
-    from keras_kd.batch import named_outputs
-    from keras_kd.batch import select_inputs
+    from keras_kd import batch
+
+    names = batch.input_names(model)
+    if activation is not None:
+        names = [batch.TOKEN_IDS, batch.PADDING_MASK, batch.SEGMENT_IDS]
 
     def features(**inputs):
-        return named_outputs(
-            model(select_inputs(model, inputs), training=False)
+        outputs = batch.named_outputs(
+            model(batch.select_inputs(model, inputs), training=False)
         )
+        if activation is None:
+            return outputs
+        probabilities = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}
+        (logits,) = outputs.values()
+        return {batch.PROBABILITIES: probabilities[activation](logits)}
 
     module = tf.Module()
     # A module that holds only the Keras model loses the weights in silence.
@@ -84,7 +103,7 @@ def save_features_signature(model, folder, batch_size, length):
     signature = module.features.get_concrete_function(
         **{
             name: tf.TensorSpec([batch_size, length], tf.int32, name=name)
-            for name in input_names(model)
+            for name in names
         }
     )
     tf.saved_model.save(
@@ -129,6 +148,7 @@ def main(settings_path):
                 settings["quantization"],
                 settings["batch_size"],
                 settings["length"],
+                activation=settings["activation"],
             )
         Path(settings["output"]).write_bytes(content)
     except Exception as error:

@@ -105,11 +105,11 @@ def export_litert(
     else:
         targets = check_targets(student, rows, labels_of_rows)
     student = float32_copy(student)
-    expected = _keras_outputs(student, rows)
+    expected = keras_outputs(student, rows)
     with full_disk_explained(path), write_aside(path) as temporary:
-        _convert(student, temporary, quantization, 1, max_length)
-        model = _load(temporary)
-        ops = _check_operations(temporary)
+        run_conversion(student, temporary, quantization, 1, max_length)
+        model = load_file(temporary)
+        ops = check_operations(temporary)
         report = {
             "file": path.name,
             "format": "litert",
@@ -143,7 +143,7 @@ def export_litert(
         )
         # What is shipped is the file with its attachments: it must still load.
         first = {name: values[:1] for name, values in rows.items()}
-        _check_same_outputs(_load(temporary).predict(first), received)
+        check_same_outputs(load_file(temporary).predict(first), received)
         report["bytes"] = temporary.stat().st_size
     return {**report, "ops": ops}
 
@@ -169,14 +169,30 @@ def convert_teacher(teacher, path, quantization="dynamic"):
     path = Path(path)
     check_quantization(quantization)
     with full_disk_explained(path), write_aside(path) as temporary:
-        _convert(float32_copy(teacher), temporary, quantization, None, None)
-        _load(temporary)
-        _check_operations(temporary)
+        run_conversion(
+            float32_copy(teacher), temporary, quantization, None, None
+        )
+        load_file(temporary)
+        check_operations(temporary)
     return LiteRTModel(path)
 
 
-def _convert(model, output, quantization, batch_size, length):
-    """Runs the conversion worker; `output` is there afterwards."""
+def run_conversion(
+    model, output, quantization, batch_size, length, activation=None
+):
+    """Runs the conversion worker; `output` is there afterwards.
+
+    Args:
+        model: A functional `keras.Model`.
+        output: Path of the file.
+        quantization: As in `export_litert`.
+        batch_size: Rows of the file's inputs; `None` for any number.
+        length: Tokens; `None` for any number.
+        activation: See `keras_kd.export.conversion_worker.convert`.
+
+    Raises:
+        ExportError: The model can't be converted.
+    """
     with tempfile.TemporaryDirectory(
         prefix=f".partial.{output.name}.", dir=output.parent
     ) as folder:
@@ -190,6 +206,7 @@ def _convert(model, output, quantization, batch_size, length):
             "quantization": quantization,
             "batch_size": batch_size,
             "length": length,
+            "activation": activation,
         }
         settings_path = folder / "settings.json"
         settings_path.write_text(json.dumps(settings), encoding="utf-8")
@@ -209,7 +226,7 @@ def _convert(model, output, quantization, batch_size, length):
             )
 
 
-def _keras_outputs(student, rows, batch_size=32):
+def keras_outputs(student, rows, batch_size=32):
     """What Keras says about the rows, in batches that all have one shape."""
     count = len(next(iter(rows.values())))
     pieces = []
@@ -224,14 +241,16 @@ def _keras_outputs(student, rows, batch_size=32):
     }
 
 
-def _load(path):
+def load_file(path):
+    """The file as a `LiteRTModel`; an `ExportError` if it can't be run."""
     try:
         return LiteRTModel(path)
     except ValueError as error:
         raise ExportError(str(error)) from error
 
 
-def _check_operations(path):
+def check_operations(path):
+    """Gives a file's operations; an `ExportError` if one is not built in."""
     found = operations(path)
     custom = [name for name in found if name.startswith("CUSTOM:")]
     if custom:
@@ -241,7 +260,8 @@ def _check_operations(path):
     return found
 
 
-def _check_same_outputs(first, all_rows):
+def check_same_outputs(first, all_rows):
+    """Raises an `ExportError` if the first row's outputs have changed."""
     first = batch.named_outputs(first)
     for name, values in batch.named_outputs(all_rows).items():
         if not np.array_equal(first[name], values[:1]):

@@ -1,0 +1,140 @@
+"""The table and the plot of `keras-kd benchmark`."""
+
+from pathlib import Path
+
+from keras_kd.atomic_files import write_aside
+from keras_kd.atomic_files import write_json
+from keras_kd.evaluation import tables
+from keras_kd.evaluation.metrics import heading
+from keras_kd.evaluation.metrics import percent_factor
+from keras_kd.evaluation.plots import COLORS
+from keras_kd.evaluation.plots import EXPORT_MARKERS
+from keras_kd.evaluation.plots import make_figure
+from keras_kd.evaluation.plots import save_figure
+from keras_kd.evaluation.plots import tidy_axes
+
+NAME = "benchmark"
+COLOR_OF = {"teacher": COLORS["teacher"], "student": COLORS["distilled"]}
+
+
+def write_benchmark(folder, result, say=lambda text: None):
+    """Writes `benchmark.md`, `.json` and `.png`, and says the table.
+
+    Args:
+        folder: The run folder.
+        result: Dictionary with `metric`, `threads`, `rows`, `machine` and
+            `measured`, a list of dictionaries: `name`, `of` (`"teacher"` or
+            `"student"`), `runtime`, `quantization`, `threads`, `tokens`,
+            `p50`, `p90`, `ratio_keras`, `ratio_same`, `bytes`, `score`.
+        say: Function that is told the table.
+
+    Returns:
+        The result.
+    """
+    folder = Path(folder)
+    columns = benchmark_columns(result)
+    lines = ["# Benchmark", "", _explanation(result), ""]
+    lines += tables.markdown_table(columns)
+    try:
+        save_figure(folder / f"{NAME}.png", _plot(result))
+        lines += ["", f"![Score against latency and size]({NAME}.png)"]
+    except ImportError:
+        lines += ["", "There is no plot: matplotlib is not installed."]
+    write_json(folder / f"{NAME}.json", result)
+    with write_aside(folder / f"{NAME}.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    say("\n".join(tables.text_table(columns)))
+    return result
+
+
+def benchmark_columns(result):
+    """The columns of the table, ratios first."""
+    metric, measured = result["metric"], result["measured"]
+
+    def cells(form, key):
+        return ["" if one[key] is None else form(one[key]) for one in measured]
+
+    def ratio(value):
+        return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+    def score(value):
+        return f"{value * percent_factor(metric):.2f}"
+
+    return {
+        "model": cells(str, "name"),
+        "times teacher in Keras": cells(ratio, "ratio_keras"),
+        "times teacher in the same runtime": cells(ratio, "ratio_same"),
+        "tokens": cells(str, "tokens"),
+        "p50 (ms)": cells("{:.3f}".format, "p50"),
+        "p90 (ms)": cells("{:.3f}".format, "p90"),
+        "runtime": cells(str, "runtime"),
+        "weights": cells(str, "quantization"),
+        "threads": cells(str, "threads"),
+        "size": cells(lambda value: tables.size([value]), "bytes"),
+        heading(metric): cells(score, "score"),
+    }
+
+
+def _explanation(result):
+    machine = result["machine"]
+    names = [machine.get("processor"), machine.get("system")]
+    names += [f"{k} {v}" for k, v in machine.get("versions", {}).items()]
+    return (
+        f"One row at a time, {result['rows']} rows of each length, from token "
+        "ids to the output; p50 is the median over the rows, p90 the slowest "
+        "tenth. Both ratios are of the p50 at the same number of tokens: over "
+        "the teacher as a compiled Keras call, and over the teacher in the "
+        "same runtime and quantisation (files with a smaller word table: over "
+        "`dynamic`). A file of fixed length is given shorter rows with "
+        "padding. Size: of a file; of a Keras model that of its weights in "
+        f"float32. Scores on the test rows. Measured on: "
+        f"{tables.one_line(', '.join(filter(None, names)))}."
+    )
+
+
+def _plot(result):
+    """The score against the latency of the longest rows, and the size."""
+    longest = max(one["tokens"] for one in result["measured"])
+    shown = [
+        one
+        for one in result["measured"]
+        if one["tokens"] == longest and one["score"] is not None
+    ]
+    metric = result["metric"]
+    figure, axes = make_figure(10.0, 3.8, 2)
+    points = {}
+    for index, one in enumerate(shown):
+        in_keras = one["runtime"] == "Keras"
+        style = {
+            "color": COLOR_OF[one["of"]],
+            "marker": "o"
+            if in_keras
+            else EXPORT_MARKERS[index % len(EXPORT_MARKERS)],
+            "markerfacecolor": COLOR_OF[one["of"]] if in_keras else "none",
+            "markersize": 8,
+            "linestyle": "",
+        }
+        label = f"{one['name']}, Keras" if in_keras else one["name"]
+        for axis, x in zip(axes, (one["p50"], one["bytes"] / 1e6)):
+            score = one["score"] * percent_factor(metric)
+            (points[label],) = axis.plot(x, score, **style)
+    title = heading(metric)
+    threads = f"{result['threads']} thread{'s'[: result['threads'] > 1]}"
+    tidy_axes(
+        axes[0],
+        f"{title[0].upper()}{title[1:]}",
+        f"ms for a text of {longest} tokens, {threads}",
+    )
+    tidy_axes(axes[1], "", "size (MB)")
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.margins(x=0.15, y=0.2)
+    if points:
+        figure.legend(
+            points.values(),
+            points.keys(),
+            loc="outside lower center",
+            ncols=min(len(points), 3),
+            frameon=False,
+        )
+    return figure
