@@ -19,6 +19,7 @@ from keras_kd.configuration import QUANTIZATIONS
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.export.standard_error import held_back
+from keras_kd.labelling_command import add_label
 from keras_kd.setting_flags import add_settings
 from keras_kd.setting_flags import resolve_settings
 from keras_kd.setting_flags import with_flags
@@ -180,6 +181,8 @@ def make_parser():
     add_study(command)
     add_run(command)
     add_settings(command, seeds=[0, 1, 2])
+
+    add_label(commands)
 
     command = _add(
         commands, "evaluate", "score a run's student on a file", _evaluate

@@ -21,7 +21,7 @@ def read_windows(path, counts, tokenizer, max_length, folder):
     from keras_kd.data.rows import open_or_write_rows
     from keras_kd.data.sources import read_examples
     from keras_kd.data.text_windows import text_windows
-    from keras_kd.teachers.cache import file_hash
+    from keras_kd.teachers.target_shards import file_hash
 
     fingerprint = {
         "source": file_hash(path),
