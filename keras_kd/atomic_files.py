@@ -3,7 +3,7 @@
 Everything that keras_kd stores is written beside its final name, flushed to
 the disk and renamed. A full disk, a crash or Ctrl-C in the middle therefore
 never leaves half a file that a later run would take for a whole one. What a
-killed process left beside a name is removed when that name is written again.
+killed process left in a folder is removed when anything is written there.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def write_aside(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
+    remove_leftovers(path.parent)
     temporary = path.parent / f"{_prefix(os.getpid())}{path.name}"
     try:
         yield temporary
@@ -79,8 +79,26 @@ def folder_aside(path, marker=None):
                 f"replaced only if it were empty or had a '{marker}'. Give "
                 "another folder."
             )
+    with scratch_folder(path) as temporary:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with open(file, "rb") as opened:
+                    os.fsync(opened.fileno())
+        temporary.chmod(0o755)
+        _put(temporary, path)
+
+
+@contextlib.contextmanager
+def scratch_folder(path):
+    """Yields a temporary folder beside `path`; it is removed at the end.
+
+    Args:
+        path: What the folder is for; says where it is made, and its name.
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
+    remove_leftovers(path.parent)
     temporary = Path(
         tempfile.mkdtemp(
             prefix=f"{_prefix(os.getpid())}{path.name}.", dir=path.parent
@@ -88,20 +106,52 @@ def folder_aside(path, marker=None):
     )
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as opened:
-                    os.fsync(opened.fileno())
-        temporary.chmod(0o755)
-        if path.exists():
-            replaced = temporary.with_name(temporary.name + REPLACED)
-            os.replace(path, replaced)
-            os.replace(temporary, path)
-            shutil.rmtree(replaced)
-        else:
-            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def one_at_a_time(path):
+    """Lets one process after the other into the block.
+
+    Args:
+        path: A file that all of them name; it is made, and stays.
+    """
+    import fcntl
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # Closing the file ends it.
+        yield
+
+
+def remove_leftovers(folder):
+    """Removes what killed processes left in a folder; writers do it first.
+
+    A folder that was being replaced is put back. The temporaries of living
+    processes stay, and those of other machines: nobody here knows whether one
+    of them still writes.
+
+    Args:
+        folder: A folder that is there.
+    """
+    pattern = re.compile(rf"\.{_machine()}-(\d+)\.partial\.(.+)")
+    for name in os.listdir(folder):
+        found = pattern.fullmatch(name)
+        if not found or _lives(int(found[1])):
+            continue
+        leftover = folder / name
+        replaced = re.fullmatch(rf"(.+)\.\w+{re.escape(REPLACED)}", found[2])
+        if replaced and not (folder / replaced[1]).exists():
+            # Killed between the two renames: this is all that there is.
+            with contextlib.suppress(OSError):
+                os.replace(leftover, folder / replaced[1])
+        elif leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                leftover.unlink()
 
 
 def write_json(path, value):
@@ -147,27 +197,20 @@ def _machine():
     return hashlib.blake2b(name, digest_size=4).hexdigest()
 
 
-def _remove_leftovers(path):
-    """Removes temporaries of `path` whose process was killed.
-
-    Those of another machine stay: nobody here knows whether it still writes.
-    """
-    pattern = re.compile(
-        rf"\.{_machine()}-(\d+)\.partial\.{re.escape(path.name)}(\..+)?"
-    )
-    for name in os.listdir(path.parent):
-        found = pattern.fullmatch(name)
-        if not found or _lives(int(found[1])):
-            continue
-        leftover = path.with_name(name)
-        if name.endswith(REPLACED) and not path.exists():
-            # Killed between the two renames: this is all that there is.
-            os.replace(leftover, path)
-        elif leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                leftover.unlink()
+def _put(folder, path):
+    """Renames a folder; one that stands at `path` makes room for it."""
+    while True:
+        try:
+            os.replace(folder, path)
+            return
+        except OSError:
+            # Another process may have put its own there just now.
+            if not path.is_dir():
+                raise
+        replaced = folder.with_name(folder.name + REPLACED)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, replaced)
+            shutil.rmtree(replaced)
 
 
 def _lives(pid):

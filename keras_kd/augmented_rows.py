@@ -27,7 +27,7 @@ from keras_kd.models.pretrained import find_heads
 from keras_kd.models.pretrained import load_pretrained
 from keras_kd.models.word_vectors import read_vectors
 from keras_kd.progress import progress_bar
-from keras_kd.teachers.cache import file_hash
+from keras_kd.teachers.target_shards import file_hash
 
 # To be counted up when other texts are made of the same ones.
 AUGMENTED_FORMAT = 1

@@ -21,6 +21,7 @@ from keras_kd.configuration import QUANTIZATIONS
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.export.standard_error import held_back
+from keras_kd.labelling_command import add_label
 from keras_kd.neighbours_flags import DESCRIPTION as NEIGHBOURS
 from keras_kd.neighbours_flags import add_neighbours
 from keras_kd.neighbours_flags import print_neighbours
@@ -189,6 +190,8 @@ def make_parser():
     add_study(command)
     add_run(command)
     add_settings(command, seeds=[0, 1, 2])
+
+    add_label(commands)
 
     command = _add(
         commands, "evaluate", "score a run's student on a file", _evaluate

@@ -19,6 +19,7 @@ from keras_kd.batch import LOGITS
 from keras_kd.batch import TEACHER_INPUTS
 from keras_kd.batch import input_names
 from keras_kd.configuration import TASKS_OF_TOKENS
+from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import evaluation_batches
 from keras_kd.data.pipeline import training_batches
@@ -207,10 +208,7 @@ class Comparison:
             self.teacher.save(self.run.teacher_folder)
             self._train_teacher = False
         rows = self.rows.validation
-        if isinstance(self.teacher, TeacherEnsemble):
-            self._weigh_teachers(rows)
-        self.targets = self._open_targets(self.teacher)
-        self.run.hold_to("teacher", self.targets.fingerprint)
+        self._settle_targets()
         self._label(rows, self.teacher, self.targets)
         self.teacher_validation_score = teaching.examine(
             self.teacher,
@@ -224,6 +222,13 @@ class Comparison:
         """The teacher's logits of rows, as the task scores them."""
         logits = targets.lookup(rows.keys())[LOGITS]
         return self.task.select_outputs(logits, rows)
+
+    def _settle_targets(self):
+        """Opens the cache of the teacher's targets."""
+        if isinstance(self.teacher, TeacherEnsemble):
+            self._weigh_teachers(self.rows.validation)
+        self.targets = self._open_targets(self.teacher)
+        self.run.hold_to("teacher", self.targets.fingerprint)
 
     def _weigh_teachers(self, rows):
         """Examines each of several teachers, and settles their weights."""
@@ -251,8 +256,24 @@ class Comparison:
         rows = Rows.join([self.rows.training, self.rows.test])
         self._label(rows, self.teacher, self.targets)
 
-    def _label(self, rows, teacher, targets):
-        missing = len(targets.missing(rows))
+    def label_share(self, number, count):
+        """Labels one of several shares of all rows, where others do the rest.
+
+        Raises:
+            ConfigurationError: The teacher has to be fine-tuned before.
+        """
+        if self._train_teacher:
+            raise ConfigurationError(
+                "The teacher has to be fine-tuned before several processes "
+                "label with it. Run `keras-kd label` without --shard once."
+            )
+        self._settle_targets()
+        parts = [self.rows.training, self.rows.test, self.rows.validation]
+        share = (number, count)
+        self._label(Rows.join(parts), self.teacher, self.targets, share)
+
+    def _label(self, rows, teacher, targets, share=None):
+        missing = len(targets.missing(rows, share))
         if missing:
             self.say(f"The teacher labels {missing} rows ...")
             runtime = teaching.teacher_runtime(
@@ -260,7 +281,7 @@ class Comparison:
             )
             with progress_bar("labelling", missing) as advance:
                 self.teacher_calls += targets.label(
-                    runtime, rows, progress=advance
+                    runtime, rows, progress=advance, share=share
                 )
 
     def what_the_runtime_moves(self):

@@ -10,6 +10,7 @@ from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.deployment import TrainedStudent
+from keras_kd.distillation_log import DistillationLog
 from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import console_table
@@ -17,7 +18,7 @@ from keras_kd.evaluation.report import write_report
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
 from keras_kd.run_times import run_times
-from keras_kd.teachers.cache import file_hash
+from keras_kd.teachers.target_shards import file_hash
 from keras_kd.teaching import TeacherRefused
 from keras_kd.training import STUDENT_FILE
 
@@ -48,7 +49,8 @@ def distill(configuration, folder, command="", say=print):
     """
     keep_freed_memory()
     run = RunFolder.start(folder, configuration, say=say)
-    comparison = Comparison(configuration, run, callbacks=tensorboard, say=say)
+    comparison = Comparison(configuration, run, say=say)
+    comparison.callbacks = tensorboard(comparison)
     try:
         result = comparison.execute()
     except TeacherRefused as error:
@@ -208,6 +210,22 @@ def _export_name(report):
     return f"{name}/{length}" if length else name
 
 
-def tensorboard(arm, seed, folder):
-    """Scalars of every loss and of the validation, for TensorBoard."""
-    return [keras.callbacks.TensorBoard(folder / "tensorboard")]
+def tensorboard(comparison):
+    """The callbacks of each training of a comparison, for TensorBoard.
+
+    Args:
+        comparison: `Comparison`.
+
+    Returns:
+        A function for its `callbacks`.
+    """
+
+    def callbacks(arm, seed, folder):
+        folder = folder / "tensorboard"
+        rows, task = comparison.student_rows.validation, comparison.task
+        return [
+            keras.callbacks.TensorBoard(folder),
+            DistillationLog(folder / "distillation", rows, task),
+        ]
+
+    return callbacks

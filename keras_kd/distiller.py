@@ -449,6 +449,12 @@ class Distiller(keras.Model):
         for index, state in enumerate(self._random_states()):
             state.assign(store[str(index)])
 
+    def restart_random_states(self):
+        """Has dropout begin anew, as in a student that was just built."""
+        for state in self._random_states():
+            seed, _ = ops.convert_to_numpy(state)
+            state.assign([seed, 0])
+
     def _random_states(self):
         return [
             variable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_kd.data.sources import read_examples
 from keras_kd.data.token_shards import token_shards
-from keras_kd.teachers.cache import file_hash
+from keras_kd.teachers.target_shards import file_hash
 
 
 def read_windows(path, counts, tokenizer, max_length, folder, overwrite=False):

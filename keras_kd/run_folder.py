@@ -83,7 +83,11 @@ class RunFolder:
             raise ConfigurationError(
                 f"'{folder}' is a file. Give another --run folder."
             )
-        elif run.folder.exists() and any(run.folder.iterdir()):
+        elif run.folder.exists() and any(
+            # Another process may be about to write the first file.
+            ".partial." not in file.name
+            for file in run.folder.iterdir()
+        ):
             raise ConfigurationError(
                 f"'{folder}' has files in it, and is not a run. Give another "
                 "--run folder."

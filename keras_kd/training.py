@@ -10,6 +10,7 @@ import keras
 
 from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import remove_leftovers
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.schedules import LinearWarmupDecay
@@ -104,6 +105,10 @@ def train_unit(
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         distiller.optimizer.build(distiller.trainable_variables)
     done = keeper.restore(distiller)
+    if not done:
+        # Its weights may be those of a unit before, which are read from a
+        # file after a kill, and the random state is not.
+        distiller.restart_random_states()
     # An epoch of `fit` is an interval.
     for first, last, length in _stretches(done, steps, evaluate_every):
         distiller.fit(
@@ -163,6 +168,8 @@ class _BestAndState(keras.callbacks.Callback):
     def restore(self, distiller):
         """Loads the last state; returns how many steps were done."""
         state = self.folder / STATE_FOLDER
+        if self.folder.exists():
+            remove_leftovers(self.folder)
         if not state.exists():
             return 0
         progress = read_json(state / "progress.json")

@@ -13,6 +13,7 @@ import pytest
 from keras_kd import atomic_files
 from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import scratch_folder
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 
@@ -43,7 +44,7 @@ def killed_while_writing(path, kind="write_aside", late=False):
                 kill()
             os.replace = replace_once
         with getattr(atomic_files, kind)(path) as temporary:
-            if kind == "folder_aside":
+            if kind != "write_aside":
                 temporary = temporary / "half.txt"
             Path(temporary).write_text("half")
             if late != "True":
@@ -168,16 +169,18 @@ class TestFolder:
 
 
 class TestLeftovers:
-    @pytest.mark.parametrize("kind", ["write_aside", "folder_aside"])
-    def test_next_writing_of_the_same_name_removes_them(self, tmp_path, kind):
-        for name in ("model", "other", "model"):
+    @pytest.mark.parametrize(
+        "kind", ["write_aside", "folder_aside", "scratch_folder"]
+    )
+    def test_next_writing_in_the_folder_removes_them(self, tmp_path, kind):
+        for name in ("model", "other"):
             killed_while_writing(tmp_path / name, kind)
-        # The second process has removed what the first one left.
-        assert len(names(tmp_path)) == 2
+            # The second process has removed what the first one left.
+            (left,) = names(tmp_path)
+            assert f".partial.{name}" in left
         with write_aside(tmp_path / "model") as temporary:
             temporary.write_text("whole")
-        (other,) = set(names(tmp_path)) - {"model"}
-        assert ".partial.other" in other
+        assert names(tmp_path) == ["model"]
 
     @pytest.mark.parametrize("kind", [write_aside, folder_aside])
     def test_those_of_living_processes_stay(self, tmp_path, kind):
@@ -196,7 +199,8 @@ class TestLeftovers:
         ]
         for name in others:
             (tmp_path / name).write_text("half")
-        (tmp_path / f"{atomic_files._prefix(dead)}model").write_text("half")
+        for name in ("model", "another"):
+            (tmp_path / f"{atomic_files._prefix(dead)}{name}").write_text("")
         with kind(path) as temporary:
             if temporary.is_dir():
                 temporary = temporary / "file"
@@ -221,6 +225,25 @@ class TestLeftovers:
                 raise ValueError
         assert names(tmp_path) == ["model"]
         assert names(path) == ["old.txt"]
+
+
+def test_a_folder_that_another_process_has_put_there_is_replaced(tmp_path):
+    path = tmp_path / "rows"
+    with folder_aside(path) as temporary:
+        (temporary / "mine.txt").write_text("mine")
+        with folder_aside(path) as other:
+            (other / "theirs.txt").write_text("theirs")
+    assert names(path) == ["mine.txt"]
+    assert names(tmp_path) == ["rows"]
+
+
+def test_a_scratch_folder_is_removed_also_after_an_error(tmp_path):
+    with pytest.raises(ValueError):
+        with scratch_folder(tmp_path / "check") as temporary:
+            (temporary / "half.txt").write_text("half")
+            assert "partial.check" in temporary.name
+            raise ValueError
+    assert names(tmp_path) == []
 
 
 def test_a_folder_of_another_kind_is_not_replaced(tmp_path):

@@ -24,8 +24,8 @@ from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
 COMMANDS = (
-    "distill", "compare", "tune", "study", "evaluate", "predict", "export",
-    "inspect",
+    "distill", "compare", "tune", "study", "label", "evaluate", "predict",
+    "export", "inspect",
 )  # fmt: skip
 FIELDS = dataclasses.fields(Configuration)
 
@@ -189,6 +189,7 @@ class TestHelp:
     @pytest.mark.parametrize(
         ("command", "words"),
         [
+            ("label", ["--train", "--cache", "--run", "--shard I/N"]),
             ("evaluate", ["RUN", "--data", "--split", "--file"]),
             ("predict", ["RUN", "texts", "stdin"]),
             ("export", ["RUN", "--format", "--quantize", "--length"]),

@@ -1,7 +1,6 @@
 """Teacher, alone and distilled, in miniature from end to end."""
 
 import dataclasses
-import json
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from keras_kd import compare
 from keras_kd import teaching
+from keras_kd.atomic_files import read_json
 from keras_kd.compare import Comparison
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
@@ -120,7 +120,7 @@ class TestResult:
         comparison = Comparison(miniature.configuration, miniature.run)
         comparison.prepare()
         (folder,) = (miniature.folder / "cache" / "targets").iterdir()
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest, *_ = map(read_json, folder.glob("manifest-*.json"))
         targets = TeacherTargets(folder, manifest["fingerprint"])
         rows = comparison.rows.unlabelled
         logits = targets.lookup(rows.keys())["logits"]

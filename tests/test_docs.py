@@ -271,7 +271,7 @@ def test_python_blocks_run_in_order(page, named_files, tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", as_parameters(commands_of(["keras-kd"])))
 def test_commands_parse(words):
     options = cli.make_parser().parse_args(words)
-    if words[0] in ("distill", "compare", "tune", "study"):
+    if words[0] in ("distill", "compare", "tune", "study", "label"):
         if options.config:
             return  # A file that a run has written.
         configuration = cli.resolve_settings(options)
@@ -309,8 +309,8 @@ def test_pages_have_commands_of_every_kind():
 
 def test_flags_named_in_prose_exist(capsys, recipe_options):
     for command in (
-        "distill", "compare", "tune", "study", "evaluate", "predict",
-        "export", "neighbours",
+        "distill", "compare", "tune", "study", "label", "evaluate", "predict",
+        "export", "neighbours", "benchmark",
     ):  # fmt: skip
         with pytest.raises(SystemExit):
             cli.make_parser().parse_args([command, "--help"])

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,22 +51,25 @@ def make_rows(folder):
     )
 
 
-def make_distiller(steps=STEPS):
+def make_distiller(steps=STEPS, student=None):
     """Dropout and AdamW: there is much state that could be lost."""
     keras.utils.set_random_seed(3)
+    distiller = Distiller(make_student() if student is None else student)
+    distiller.compile(
+        adamw(0.05, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return distiller
+
+
+def make_student():
     inputs = {
         "token_ids": keras.Input((None,), dtype="int32", name="token_ids")
     }
     x = layers.Embedding(20, 4)(inputs["token_ids"])
     x = layers.GlobalAveragePooling1D()(x)
     x = layers.Dropout(0.3)(x)
-    student = keras.Model(inputs, layers.Dense(2, name="logits")(x))
-    distiller = Distiller(student)
-    distiller.compile(
-        adamw(0.05, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    return distiller
+    return keras.Model(inputs, layers.Dense(2, name="logits")(x))
 
 
 def train(folder, callbacks=(), score=None, steps=STEPS, state_seconds=0.0):
@@ -291,6 +295,34 @@ def test_killed_process_goes_on_to_the_same_weights(tmp_path):
     assert_equal_weights(weights(distiller), weights(other), tolerance=0)
     assert_same_history(resumed, whole, killed_at=step)
     assert names(tmp_path / "unit") == names(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_unit_after_another_one_goes_on_exactly(tmp_path, killed):
+    """A student is trained twice, and the kill came between the two."""
+    rows = make_rows(tmp_path / "rows")
+
+    def both(name):
+        distiller = make_distiller(steps=4)
+        for number in (1, 2):
+            train_unit(
+                tmp_path / f"{name}-{number}",
+                distiller,
+                lambda step: training_batches(rows, distiller.student, 4),
+                lambda: int(distiller.optimizer.iterations),
+                4,
+                EVERY,
+            )
+            # Another one on the same student.
+            student = distiller.student
+            distiller = make_distiller(steps=4, student=student)
+        return student.get_weights()
+
+    expected = both("whole")
+    if killed:
+        both("killed")
+        shutil.rmtree(tmp_path / "killed-2")
+    assert_equal_weights(both("killed"), expected, tolerance=0)
 
 
 def test_is_done(tmp_path):

@@ -1,12 +1,12 @@
 """Students as LiteRT (`.tflite`) files, checked before they get their name."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd import batch
+from keras_kd.atomic_files import scratch_folder
 from keras_kd.atomic_files import write_aside
 from keras_kd.export.attachments import attach
 from keras_kd.export.child_process import run_child
@@ -193,10 +193,7 @@ def run_conversion(
     Raises:
         ExportError: The model can't be converted.
     """
-    with tempfile.TemporaryDirectory(
-        prefix=f".partial.{output.name}.", dir=output.parent
-    ) as folder:
-        folder = Path(folder)
+    with scratch_folder(output.parent / "conversion") as folder:
         model.save(folder / "model.keras")
         error = folder / "error.txt"
         settings = {

@@ -1,7 +1,6 @@
 """Students as SavedModels, for TensorFlow Serving and plain TensorFlow."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from keras_kd import batch
 from keras_kd.atomic_files import folder_aside
+from keras_kd.atomic_files import scratch_folder
 from keras_kd.export.attachments import LABELS_FILE
 from keras_kd.export.attachments import METADATA_FILE
 from keras_kd.export.attachments import describe_tokenizer
@@ -180,10 +180,7 @@ def _save(
         "max_length": max_length,
         "pairs": pairs,
     }
-    with tempfile.TemporaryDirectory(
-        prefix=".partial.assets.", dir=folder.parent
-    ) as assets:
-        assets = Path(assets)
+    with scratch_folder(folder.parent / "assets") as assets:
         if labels is not None:
             metadata["labels"] = list(labels)
             text = "".join(f"{label}\n" for label in labels)
@@ -242,11 +239,9 @@ class _Check:
         Raises:
             ExportError: It did not run, or gave other values.
         """
-        with tempfile.TemporaryDirectory(
-            prefix=".partial.check.", dir=folder.parent
-        ) as exchange:
-            inputs = Path(exchange) / "inputs.npz"
-            outputs = Path(exchange) / "outputs.npz"
+        with scratch_folder(folder.parent / "check") as exchange:
+            inputs = exchange / "inputs.npz"
+            outputs = exchange / "outputs.npz"
             np.savez(inputs, **self.inputs)
             run_child(
                 [CHECK_SCRIPT, folder, inputs, outputs],

@@ -128,7 +128,8 @@ def _run(configuration, folder, command, say):
         if result["configuration"] == configuration.to_dict():
             return result
     keras.backend.clear_session()  # The students before are done with.
-    comparison = Comparison(configuration, run, callbacks=tensorboard, say=say)
+    comparison = Comparison(configuration, run, say=say)
+    comparison.callbacks = tensorboard(comparison)
     try:
         result = comparison.execute()
     except TeacherRefused as error:

@@ -1,22 +1,24 @@
 """Teacher targets on disk: the teacher runs over a data set once."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd.atomic_files import read_json
-from keras_kd.atomic_files import write_aside
-from keras_kd.atomic_files import write_json
 from keras_kd.batch import TOKEN_IDS
 from keras_kd.data.rows import KEY_BYTES
 from keras_kd.data.rows import as_keys
 from keras_kd.data.token_outputs import TokenOutputs
-from keras_kd.inference import predict_batches
+from keras_kd.teachers.target_shards import KEYS
+from keras_kd.teachers.target_shards import MANIFESTS
+from keras_kd.teachers.target_shards import file_hash
+from keras_kd.teachers.target_shards import label_shard
+from keras_kd.teachers.target_shards import lengths_of
+from keras_kd.teachers.target_shards import read_tensors
 
-MANIFEST = "manifest.json"
-KEYS = "target_keys"
+# That a kill can cost at the most.
+ROWS_PER_SHARD = 4096
 
 
 class TeacherTargets:
@@ -25,7 +27,9 @@ class TeacherTargets:
     Shards are written aside, checked by a hash and renamed, so a killed
     labelling goes on where it stopped, and a shard that was damaged is made
     again. The fingerprint says which teacher, runtime and outputs they came
-    from; targets of another teacher are refused, never mixed.
+    from; targets of another teacher are refused, never mixed. Several processes
+    may fill one folder; each finds what the others have written when it opens
+    it.
 
     Args:
         folder: Folder of the shards.
@@ -55,11 +59,23 @@ class TeacherTargets:
         self._read()
 
     def _read(self):
-        path = self.folder / MANIFEST
-        manifest = {"fingerprint": self.fingerprint, "shards": {}}
-        if path.exists():
+        written = {}
+        for path in sorted(self.folder.glob(MANIFESTS)):
             manifest = read_json(path)
-        stored, now = manifest["fingerprint"], self.fingerprint
+            self._check_fingerprint(manifest["fingerprint"])
+            for name, checksum in manifest["shards"].items():
+                written.setdefault(name, []).append(checksum)
+        self._shards = []
+        for name, checksums in written.items():
+            file = self.folder / name
+            if file.exists() and file_hash(file) in checksums:
+                self._shards.append(name)
+            else:
+                self.rebuilt.append(name)
+        self._map_shards()
+
+    def _check_fingerprint(self, stored):
+        now = self.fingerprint
         different = {
             name: (stored.get(name), now.get(name))
             for name in sorted({*stored, *now})
@@ -71,14 +87,6 @@ class TeacherTargets:
                 f"Received (stored, now): {different}. Give another folder, "
                 "or delete this one to label again."
             )
-        self._shards = {}
-        for name, checksum in manifest["shards"].items():
-            file = self.folder / name
-            if file.exists() and file_hash(file) == checksum:
-                self._shards[name] = checksum
-            else:
-                self.rebuilt.append(name)
-        self._map_shards()
 
     def _map_shards(self):
         tensors = [read_tensors(self.folder / name) for name in self._shards]
@@ -115,10 +123,42 @@ class TeacherTargets:
         )
         return places, found
 
-    def missing(self, rows):
-        """Positions of the first row of every key that has no target yet."""
+    def missing(self, rows, share=None):
+        """Positions of the first row of every key that has no target yet.
+
+        Args:
+            rows: `Rows`.
+            share: `(i, n)` for the i-th of n shares, which have about as many
+                keys each, and none in common; always the same ones.
+        """
         keys, first = np.unique(rows.keys(), return_index=True)
-        return np.sort(first[~self._find(keys)[1]])
+        absent = ~self._find(keys)[1]
+        if share is not None:
+            number, count = share
+            hashes = np.frombuffer(keys.tobytes(), "<u8").reshape(-1, 2)
+            absent &= hashes[:, 0] % np.uint64(count) == number - 1
+        return np.sort(first[absent])
+
+    def parts(self, rows, rows_per_shard=ROWS_PER_SHARD, share=None):
+        """The rows that have no target yet, cut into shards.
+
+        Args:
+            rows: `Rows`.
+            rows_per_shard: The most rows of a shard.
+            share: As in `missing`.
+
+        Returns:
+            List of arrays of positions.
+        """
+        positions = self.missing(rows, share)
+        # Longest first over all shards: then a batch holds rows of like
+        # length, and memory runs out at once or never.
+        lengths = rows.lengths("token_ids", positions)
+        positions = positions[np.argsort(-lengths, kind="stable")]
+        return [
+            positions[start : start + rows_per_shard]
+            for start in range(0, len(positions), rows_per_shard)
+        ]
 
     def lookup(self, keys):
         """The outputs of some keys: `{name: [len(keys), ...]}`, float32.
@@ -152,7 +192,14 @@ class TeacherTargets:
             result[name] = values
         return result
 
-    def label(self, runtime, rows, rows_per_shard=4096, progress=None):
+    def label(
+        self,
+        runtime,
+        rows,
+        rows_per_shard=ROWS_PER_SHARD,
+        progress=None,
+        share=None,
+    ):
         """Runs the teacher over the rows that have no target yet.
 
         Args:
@@ -161,6 +208,8 @@ class TeacherTargets:
             rows: `Rows` as the teacher reads them.
             rows_per_shard: Rows that a kill can cost at the most.
             progress: Function that is told how many rows were done.
+            share: As in `missing`: what this process labels, where others
+                label the rest.
 
         Returns:
             The number of rows that the teacher was run on.
@@ -168,116 +217,22 @@ class TeacherTargets:
         Raises:
             ValueError: The teacher gives NaN or infinite values.
         """
-        positions = self.missing(rows)
-        # Longest first over all shards: then a batch holds rows of like
-        # length, and memory runs out at once or never.
-        lengths = rows.lengths(TOKEN_IDS, positions)
-        positions = positions[np.argsort(-lengths, kind="stable")]
+        parts = self.parts(rows, rows_per_shard, share)
         try:
-            for start in range(0, len(positions), rows_per_shard):
-                part = positions[start : start + rows_per_shard]
-                collected = []
-                for chosen, outputs in predict_batches(runtime, rows, part):
-                    collected.append((chosen, outputs))
-                    if progress is not None:
-                        progress(len(chosen))
-                self._write_shard(rows, collected)
+            for positions in parts:
+                file = label_shard(
+                    self.folder,
+                    self.fingerprint,
+                    runtime,
+                    rows,
+                    positions,
+                    self.per_token,
+                    progress,
+                    self.tokens,
+                )
+                self._shards.append(file)
         finally:
             # After Ctrl-C too: what is written is not asked for again.
-            if len(positions):
+            if parts:
                 self._map_shards()
-        return len(positions)
-
-    def _without_padding(self, rows, collected, name):
-        """An output for each token of the rows of a shard."""
-        return TokenOutputs.join(
-            [
-                values[:length]
-                for chosen, outputs in collected
-                for values, length in zip(
-                    np.asarray(outputs[name]), rows.lengths(self.tokens, chosen)
-                )
-            ]
-        )
-
-    def _write_shard(self, rows, collected):
-        from safetensors.numpy import save_file
-
-        positions = np.concatenate([chosen for chosen, _ in collected])
-        tensors = {}
-        for name in collected[0][1]:
-            if name in self.per_token:
-                outputs = self._without_padding(rows, collected, name)
-                tensors[lengths_of(name)] = outputs.lengths.astype("int32")
-                values, owners = outputs.values, outputs.owners()
-            else:
-                values = np.concatenate(
-                    [np.asarray(o[name]) for _, o in collected]
-                )
-                owners = np.arange(len(values))
-            tensors[name] = storable(values)
-            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-            if not finite.all():
-                wrong = np.unique(owners[~finite])
-                raise ValueError(
-                    f"The teacher's {name} of {len(wrong)} rows are NaN or "
-                    "infinite, first for "
-                    f"'{rows.text('example_id', positions[wrong[0]])}'. Check "
-                    "the teacher's weights and precision."
-                )
-        keys = rows.column("target_key", positions)
-        name = hashlib.blake2b(keys.tobytes(), digest_size=8).hexdigest()
-        file = f"{name}.safetensors"
-        with write_aside(self.folder / file) as temporary:
-            save_file({KEYS: keys, **tensors}, temporary)
-        self._shards[file] = file_hash(self.folder / file)
-        write_json(
-            self.folder / MANIFEST,
-            {"fingerprint": self.fingerprint, "shards": self._shards},
-        )
-
-
-def lengths_of(name):
-    """The name of the tensor with the tokens of each row."""
-    return f"{name}/lengths"
-
-
-def storable(values):
-    """Values as float16, if that is what they are, and else as float32."""
-    if values.dtype == "float16":
-        return values
-    return np.ascontiguousarray(values, "float32")
-
-
-def read_tensors(path):
-    """The tensors of a safetensors file, memory-mapped.
-
-    The library's own NumPy reader copies a tensor whole; a shard may be large
-    and a batch needs a few of its rows.
-    """
-    types = {
-        "F32": "float32",
-        "F16": "float16",
-        "I32": "int32",
-        "U8": "uint8",
-    }
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-    header.pop("__metadata__", None)
-    return {
-        name: np.memmap(
-            path,
-            types[spec["dtype"]],
-            "r",
-            offset=8 + size + spec["data_offsets"][0],
-            shape=tuple(spec["shape"]),
-        )
-        for name, spec in header.items()
-    }
-
-
-def file_hash(path):
-    """The BLAKE2 hash of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+        return sum(map(len, parts))

@@ -8,9 +8,9 @@ import pytest
 import safetensors.numpy
 
 from keras_kd.data.rows import Rows
-from keras_kd.teachers import cache
 from keras_kd.teachers.cache import TeacherTargets
-from keras_kd.teachers.cache import read_tensors
+from keras_kd.teachers.target_shards import file_hash
+from keras_kd.teachers.target_shards import read_tensors
 
 FINGERPRINT = {"weights": "abc", "tokenizer": "def"}
 
@@ -68,6 +68,10 @@ def label(folder, rows, spy, fingerprint=FINGERPRINT, **kwargs):
 
 def shards(folder):
     return sorted(folder.glob("*.safetensors"))
+
+
+def manifests(folder):
+    return sorted(folder.glob("manifest*.json"))
 
 
 def test_lookup_gives_what_the_teacher_said(rows, tmp_path):
@@ -146,7 +150,8 @@ class TestKilled:
 
     def test_before_the_manifest_was_written(self, rows, tmp_path):
         label(tmp_path / "t", rows, Spy())
-        (tmp_path / "t" / "manifest.json").unlink()
+        (manifest,) = manifests(tmp_path / "t")
+        manifest.unlink()
         (tmp_path / "t" / ".7.partial.x.safetensors").write_bytes(b"half")
         spy = Spy()
         targets, _ = label(tmp_path / "t", rows, spy)
@@ -157,7 +162,7 @@ class TestKilled:
 
     def test_by_a_full_disk(self, rows, tmp_path, monkeypatch):
         label(tmp_path / "t", rows.select([0, 1]), Spy())
-        kept = shards(tmp_path / "t")
+        kept = sorted((tmp_path / "t").iterdir())
 
         def full(tensors, path):
             path.write_bytes(b"half a shard")
@@ -167,12 +172,77 @@ class TestKilled:
             patch.setattr(safetensors.numpy, "save_file", full)
             with pytest.raises(OSError, match="No space left"):
                 label(tmp_path / "t", rows, Spy())
-        assert sorted((tmp_path / "t").iterdir()) == sorted(
-            [*kept, tmp_path / "t" / "manifest.json"]
-        )
+        assert sorted((tmp_path / "t").iterdir()) == kept
         spy = Spy()
         label(tmp_path / "t", rows, spy)
         assert len(spy.rows) == 7
+
+
+class TestSeveralProcesses:
+    def test_shares_are_all_and_none_twice(self, rows, tmp_path):
+        # All open the folder before any writes: none knows of the others.
+        targets = [TeacherTargets(tmp_path / "t", FINGERPRINT) for _ in "123"]
+        spies = [Spy() for _ in targets]
+        for number, (one, spy) in enumerate(zip(targets, spies), 1):
+            one.label(spy.runtime, rows, rows_per_shard=2, share=(number, 3))
+        asked = [row for spy in spies for row in spy.rows]
+        assert len(asked) == len(set(asked)) == 9
+        assert sum(bool(spy.rows) for spy in spies) > 1
+        merged, count = label(tmp_path / "t", rows, Spy())
+        assert (count, merged.rebuilt) == (0, [])
+        np.testing.assert_array_equal(
+            merged.lookup(rows.keys())["logits"], expected_of(rows)
+        )
+
+    def test_a_share_is_the_same_whatever_is_done(self, rows, tmp_path):
+        targets = TeacherTargets(tmp_path / "t", FINGERPRINT)
+        first = set(targets.missing(rows, (1, 2)))
+        second = set(targets.missing(rows, (2, 2)))
+        label(tmp_path / "t", rows.select(sorted(first)[:1]), Spy())
+        targets = TeacherTargets(tmp_path / "t", FINGERPRINT)
+        assert set(targets.missing(rows, (1, 2))) == set(sorted(first)[1:])
+        assert set(targets.missing(rows, (2, 2))) == second
+
+    def test_shares_of_many_rows_are_of_like_size(self, small_rows, tmp_path):
+        rows = small_rows([[2, *map(int, f"{n:05}"), 3] for n in range(3000)])
+        targets = TeacherTargets(tmp_path / "t", FINGERPRINT)
+        sizes = [len(targets.missing(rows, (i, 3))) for i in (1, 2, 3)]
+        assert sum(sizes) == len(targets.missing(rows))
+        assert min(sizes) > 800
+
+    def test_a_killed_share_is_finished_by_the_same_one(self, rows, tmp_path):
+        share = {"share": (1, 2), "rows_per_shard": 1}
+        count = len(
+            TeacherTargets(tmp_path / "t", FINGERPRINT).missing(rows, (1, 2))
+        )
+        assert count > 1
+        with pytest.raises(KeyboardInterrupt):
+            label(tmp_path / "t", rows, Spy(stop_after=1), **share)
+        label(tmp_path / "t", rows, Spy(), share=(2, 2))
+        assert label(tmp_path / "t", rows, Spy(), **share)[1] == count - 1
+        assert label(tmp_path / "t", rows, Spy())[1] == 0
+
+    def test_the_same_rows_twice_are_the_same_files(self, rows, tmp_path):
+        targets = [TeacherTargets(tmp_path / "t", FINGERPRINT) for _ in "12"]
+        for one in targets:
+            one.label(Spy().runtime, rows, rows_per_shard=4)
+        assert len(shards(tmp_path / "t")) == len(manifests(tmp_path / "t"))
+        assert len(TeacherTargets(tmp_path / "t", FINGERPRINT)) == 9
+        for one in targets:
+            np.testing.assert_array_equal(
+                one.lookup(rows.keys())["logits"], expected_of(rows)
+            )
+
+    def test_a_folder_with_one_manifest_for_all_is_read(self, rows, tmp_path):
+        # As it was written before there were several processes.
+        label(tmp_path / "t", rows, Spy(), rows_per_shard=4)
+        together = {}
+        for file in manifests(tmp_path / "t"):
+            together |= json.loads(file.read_text())["shards"]
+            file.unlink()
+        manifest = {"fingerprint": FINGERPRINT, "shards": together}
+        (tmp_path / "t" / "manifest.json").write_text(json.dumps(manifest))
+        assert label(tmp_path / "t", rows, Spy())[1] == 0
 
 
 def flip(path):
@@ -309,6 +379,8 @@ def test_shards_are_plain_safetensors_and_are_mapped(rows, tmp_path):
     for name, values in theirs.items():
         assert isinstance(ours[name], np.memmap)
         np.testing.assert_array_equal(ours[name], values)
-    manifest = json.loads((tmp_path / "t" / "manifest.json").read_text())
-    assert manifest["fingerprint"] == FINGERPRINT
-    assert manifest["shards"] == {file.name: cache.file_hash(file)}
+    (manifest,) = manifests(tmp_path / "t")
+    assert json.loads(manifest.read_text()) == {
+        "fingerprint": FINGERPRINT,
+        "shards": {file.name: file_hash(file)},
+    }

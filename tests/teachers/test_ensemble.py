@@ -114,9 +114,8 @@ class TestFromDisk:
         first, second, third = make(3)
         rows = small_rows(TOKENS)
         TeacherEnsemble([first, second]).label(rows, tmp_path / "targets")
-        stored = json.loads(
-            (tmp_path / "targets" / "manifest.json").read_text()
-        )["fingerprint"]
+        (manifest,) = (tmp_path / "targets").glob("manifest-*.json")
+        stored = json.loads(manifest.read_text())["fingerprint"]
         assert stored["teachers"] == [
             first.fingerprint["weights"], second.fingerprint["weights"]
         ]  # fmt: skip

@@ -1,0 +1,64 @@
+"""The command `keras-kd label`: its flags, and what it does."""
+
+import argparse
+import re
+
+DESCRIPTION = """\
+Have the teacher label what a run needs, and train no student: `keras-kd
+distill` with the same settings, or with the same --cache, data and teacher,
+then asks it for nothing.
+
+Several processes fill one cache, each with a share of the rows:
+  keras-kd label --train reviews.csv --teacher teacher --run runs/reviews \\
+      --shard 1/2 &
+  keras-kd label --train reviews.csv --teacher teacher --run runs/reviews \\
+      --shard 2/2
+
+A process that was stopped goes on when the same command is given again.
+"""
+
+
+def add_label(commands):
+    """Adds the command to the others of `keras-kd`."""
+    from keras_kd.cli import add_run
+    from keras_kd.setting_flags import add_settings
+
+    command = commands.add_parser(
+        "label",
+        help="fill the cache of teacher targets",
+        usage="keras-kd label --train FILE --teacher DIR --run DIR "
+        "[--shard I/N] [settings]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(action=_label)
+    add_run(command)
+    command.add_argument(
+        "--shard",
+        type=share,
+        metavar="I/N",
+        help="label the I-th of N shares only, where other processes label "
+        "the others; the teacher must be trained",
+    )
+    add_settings(command)
+
+
+def share(text):
+    """`I/N` as two numbers."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"expected I/N with I from 1 to N, as 1/4. Received: {text!r}"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _label(options):
+    from keras_kd import cli
+
+    resolved = cli.resolve_run(options)
+    if resolved is not None:
+        cli.load_keras()
+        from keras_kd.labelling import label
+
+        label(*resolved, options.shard)

@@ -1,0 +1,148 @@
+"""`keras-kd label`: one cache, by one process or by several, killed or not."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks.kill_test import Run
+from keras_kd import compare
+from keras_kd.cli import main
+from keras_kd.compare import Comparison
+from keras_kd.configuration import Configuration
+from keras_kd.configuration import ConfigurationError
+from keras_kd.labelling import label
+from keras_kd.run_folder import RunFolder
+from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teaching import TeacherRefused
+from tests import tiny
+
+# 32 + 24 + 60 + 160 texts, each once.
+ROWS = 276
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return {
+        **tiny.write_data(folder / "data"),
+        "teacher": tiny.write_teacher(folder / "teacher"),
+    }
+
+
+@pytest.fixture
+def configuration(files, tmp_path):
+    return Configuration(
+        **files,
+        max_length=tiny.LENGTH,
+        cache=str(tmp_path / "cache"),
+        steps=2,
+        batch_size=8,
+    )
+
+
+def silent(text):
+    pass
+
+
+def test_a_run_then_asks_for_nothing(configuration, tmp_path):
+    said = []
+    labelled = label(configuration, tmp_path / "run", say=said.append)
+    assert labelled.teacher_calls == len(labelled.targets) == ROWS
+    assert f"labelled {ROWS} rows now" in said[-1]
+    assert str(labelled.targets.folder) in said[-1]
+    # The same folder, as the same command without "label" would have it.
+    run = RunFolder.start(tmp_path / "run", configuration)
+    result = Comparison(configuration, run).execute()
+    assert result["teacher_calls"] == 0
+    assert not (tmp_path / "run" / "units" / "teacher_training").exists()
+
+
+def test_a_second_time_labels_nothing(configuration, tmp_path):
+    label(configuration, tmp_path / "run", say=silent)
+    assert label(configuration, tmp_path / "run", say=silent).teacher_calls == 0
+
+
+def test_shares_fill_one_cache(configuration, tmp_path):
+    counts = [
+        label(
+            configuration, tmp_path / "run", (number, 3), say=silent
+        ).teacher_calls
+        for number in (1, 2, 3)
+    ]
+    assert sum(counts) == ROWS
+    assert min(counts) > 50
+    whole = label(configuration, tmp_path / "run", say=silent)
+    assert whole.teacher_calls == 0
+    assert whole.teacher_validation_score == 1.0
+
+
+def test_a_useless_teacher_is_refused(configuration, tmp_path):
+    configuration.teacher = tiny.write_teacher(tmp_path / "bad", scale=0.0)
+    with pytest.raises(TeacherRefused):
+        label(configuration, tmp_path / "run", say=silent)
+    assert (tmp_path / "run" / "teacher_refused.json").exists()
+
+
+def test_shares_of_an_untrained_teacher_are_refused(configuration, tmp_path):
+    configuration.fine_tune_teacher = True
+    with pytest.raises(ConfigurationError, match="without --shard once"):
+        label(configuration, tmp_path / "run", (1, 2), say=silent)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3"])
+def test_shards_that_are_none(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["label", "--shard", text])
+    assert "I from 1 to N" in capsys.readouterr().err
+
+
+def shards(folder):
+    return {
+        file.name: file.read_bytes() for file in folder.rglob("*.safetensors")
+    }
+
+
+def test_processes_at_once_one_of_them_killed(files, tmp_path):
+    """What `kill -9` has left undone is done by the same command again."""
+    settings = [f"--{name}={value}" for name, value in files.items()]
+    settings += ["--max-length", str(tiny.LENGTH), "--student", "bag"]
+    settings += ["--cache", str(tmp_path / "cache")]
+    command = ["label", *settings, "--run", str(tmp_path / "run"), "--shard"]
+
+    def start(number):
+        log = tmp_path / f"{number}.log"
+        return Run([*command, f"{number}/2"], log, {})
+
+    first, second = start(1), start(2)
+    while not shards(tmp_path / "cache") and first.process.is_alive():
+        time.sleep(0.001)
+    first.process.kill()
+    first.process.join()
+    second.finish()
+    start(1).finish()
+    (folder,) = (tmp_path / "cache" / "targets").iterdir()
+    assert not [f for f in (tmp_path / "cache").rglob("*.partial.*")]
+    manifest = json.loads(next(folder.glob("manifest*.json")).read_text())
+    together = TeacherTargets(folder, manifest["fingerprint"])
+    assert len(together) == ROWS and together.rebuilt == []
+
+    configuration = Configuration(
+        **files,
+        max_length=tiny.LENGTH,
+        student="bag",
+        cache=str(tmp_path / "other"),
+    )
+    alone = label(configuration, tmp_path / "alone", say=silent)
+    rows = alone.rows.training
+    np.testing.assert_allclose(
+        together.lookup(rows.keys())["logits"],
+        alone.targets.lookup(rows.keys())["logits"],
+        atol=1e-6,
+    )
