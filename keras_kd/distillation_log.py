@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_kd import batch
 from keras_kd.data.batches import gather_inputs
+from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.evaluation.tables import markdown_table
 from keras_kd.schedules import value_at
 
@@ -28,8 +29,8 @@ class DistillationLog(keras.callbacks.Callback):
 
     Args:
         folder: Folder of the events.
-        rows: `Rows` whose first few are shown, with a column `text`; `None`
-            for no predictions.
+        rows: `Rows` of which the first few examples are shown; `None` for no
+            predictions.
         task: The task, which says what logits mean.
 
     Example:
@@ -88,17 +89,31 @@ class DistillationLog(keras.callbacks.Callback):
 
     def _predictions(self):
         """A Markdown table of the student's answers."""
+        starts = np.ones(len(self.rows), bool)
+        if "window" in self.rows.columns:  # Several rows may be one example.
+            starts = self.rows.column("window") == 0
+        shown = np.cumsum(starts) <= EXAMPLES
+        rows, firsts = self.rows.select(shown), np.flatnonzero(starts[shown])
         student = self.model.student
-        positions = np.arange(min(len(self.rows), EXAMPLES))
-        inputs = gather_inputs(self.rows, positions, batch.input_names(student))
+        inputs = gather_inputs(rows, names=batch.input_names(student))
         outputs = batch.named_outputs(student(inputs, training=False))
         logits = keras.ops.convert_to_numpy(outputs[batch.LOGITS])
-        answers = self.task.answers(logits.astype("float32"))
+        logits = logits.astype("float32")
+        if self.task.per_token:
+            lengths = rows.lengths(batch.TOKEN_IDS)
+            logits = TokenOutputs.join(
+                [row[:length] for row, length in zip(logits, lengths)]
+            )
+        answers = self.task.answers(
+            self.task.select_outputs(logits, rows), rows
+        )
         return "\n".join(
             markdown_table(
                 {
-                    "text": [self._text(position) for position in positions],
-                    "answer": [str(answer) for answer, _ in answers],
+                    "text": [_text(rows, position) for position in firsts],
+                    "answer": [
+                        str(self.task.show(answer)) for answer, _ in answers
+                    ],
                     "probability": [
                         "" if probability is None else f"{probability:.3f}"
                         for _, probability in answers
@@ -107,10 +122,9 @@ class DistillationLog(keras.callbacks.Callback):
             )
         )
 
-    def _text(self, position):
-        names = ("text", "text_pair")
-        return " / ".join(
-            self.rows.text(name, position)
-            for name in names
-            if name in self.rows.columns
-        )
+
+def _text(rows, position):
+    names = ("text", "text_pair", "words", "question", "context")
+    return " / ".join(
+        rows.text(name, position) for name in names if name in rows.columns
+    )
