@@ -307,9 +307,9 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         "max_length": configuration.max_length,
     }
     counts = collections.Counter(empty_texts=0)
-    examples = read_part(configuration, part)
 
     def counted():
+        examples = read_part(configuration, part)
         for example in examples:
             counts["empty_texts"] += not any(map(str.strip, example.fields))
             yield example

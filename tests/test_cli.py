@@ -552,6 +552,7 @@ class TestPredict:
             configuration = Configuration(text_pair=text_pair)
             student = types.SimpleNamespace(
                 run=types.SimpleNamespace(configuration=configuration),
+                task=types.SimpleNamespace(name="regression", show=str),
                 predict=lambda texts: asked.extend(texts) or [answer],
             )
             monkeypatch.setattr(cli, "_open_student", lambda folder: student)

@@ -1,9 +1,11 @@
 """Files of other lengths than that of the run."""
 
+import numpy as np
 import pytest
 
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
+from keras_kd.data.batches import gather_inputs
 from keras_kd.data.sources import Example
 from keras_kd.deployment import TrainedStudent
 from keras_kd.distillation import _earlier_exports
@@ -55,7 +57,9 @@ def test_cut_rows_end_with_the_special_token(student, tmp_path):
     rows = student.task.make_rows(
         list(long_examples()), student.tokenizer, tmp_path / "rows", 14
     )
-    inputs = student._cut_inputs(rows, [0, 1], 10)
+    rows = student._read_again(rows, student.tokenizer, 10)
+    names = ("token_ids", "padding_mask")
+    inputs = gather_inputs(rows, np.array([0, 1]), names, 10)
     assert inputs["token_ids"].shape == (2, 10)
     assert (inputs["token_ids"][:, -1] == student.tokenizer.sep_id).all()
     assert inputs["padding_mask"].all()

@@ -22,7 +22,7 @@ def best_sequences(scores, lengths, allowed=None):
 
     Example:
 
-    >>> scores = np.log([[0.6, 0.3, 0.1], [0.1, 0.4, 0.5]])  # O, B-X, I-X
+    >>> scores = np.log([[0.5, 0.4, 0.1], [0.1, 0.2, 0.7]])  # O, B-X, I-X
     >>> allowed = [[1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 1, 1]]
     >>> best_sequences(scores, [2], allowed).tolist()
     [1, 2]

@@ -110,10 +110,11 @@ class Teacher:
         Returns:
             `TeacherTargets`.
         """
+        runtime = keras_runtime(self.model)
         output = named_outputs(self.model.output)[LOGITS]
         per_token = (LOGITS,) if len(output.shape) == 3 else ()
         targets = TeacherTargets(folder, self.fingerprint, per_token)
-        targets.label(keras_runtime(self.model), rows, progress=progress)
+        targets.label(runtime, rows, progress=progress)
         return targets
 
     @property

@@ -367,10 +367,8 @@ def test_arguments_that_cannot_be_right_are_refused(
     refused("`sample` must hold some rows")
     refused("`sample` must hold some rows", sample=[])
     refused("`max_length` is needed", tokenizer=tokenizer, sample=TEXTS)
-    refused(
-        "list of texts", tokenizer=tokenizer, sample=rows, max_length=MAX_LENGTH
-    )
     with_tokens = {"tokenizer": tokenizer, "max_length": MAX_LENGTH}
+    refused("list of texts", sample=TEXTS[0], **with_tokens)
     refused("a string for each", sample=[("a", "b")], **with_tokens)
     refused("text_pair.*'a'", sample=["a"], pairs=True, **with_tokens)
     refused("text_pair", sample=[("a", "b", "c")], pairs=True, **with_tokens)

@@ -67,7 +67,7 @@ def test_squad(run_recipe, no_files, tmp_path):
     result = stored(tmp_path / "run")
     # About ten: questions about one paragraph are not parted.
     assert 10 <= result["data"]["validation"] <= 12
-    assert result["data"]["test"] == 30
+    assert result["comparison"]["rows"] == 30
     scores = result["arms"]["distilled"]["seeds"][0]["scores"]
     assert scores["answer_f1"] > 0.6
     assert "answer F1" in out
