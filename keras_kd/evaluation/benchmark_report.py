@@ -9,6 +9,7 @@ from keras_kd.evaluation.metrics import heading
 from keras_kd.evaluation.metrics import percent_factor
 from keras_kd.evaluation.plots import COLORS
 from keras_kd.evaluation.plots import EXPORT_MARKERS
+from keras_kd.evaluation.plots import logarithmic
 from keras_kd.evaluation.plots import make_figure
 from keras_kd.evaluation.plots import save_figure
 from keras_kd.evaluation.plots import tidy_axes
@@ -127,8 +128,7 @@ def _plot(result):
     )
     tidy_axes(axes[1], "", "size (MB)")
     for axis in axes:
-        axis.set_xscale("log")
-        axis.margins(x=0.15, y=0.2)
+        logarithmic(axis)
     if points:
         figure.legend(
             points.values(),

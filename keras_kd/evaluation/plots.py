@@ -93,6 +93,18 @@ def tidy_axes(axes, title, x_label):
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def logarithmic(axes):
+    """Gives axes a logarithmic x with plain numbers, and room around."""
+    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.15, y=0.2)
+
+
 def save_figure(path, figure):
     """Writes a figure as .png, aside and renamed."""
     with write_aside(path) as temporary:
@@ -265,9 +277,6 @@ def _predictions(result):
 
 
 def _score_against_size(result):
-    from matplotlib.ticker import LogLocator
-    from matplotlib.ticker import NullLocator
-
     metric = primary_metric(result)
     factor = percent_factor(metric)
     colors = _colors(result)
@@ -305,11 +314,7 @@ def _score_against_size(result):
         return None
     title = f"{heading(metric)}, {compared_split(result)} rows"
     tidy_axes(axes, title[0].upper() + title[1:], "size on disk (MB)")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(x=0.15, y=0.2)
+    logarithmic(axes)
     figure.legend(
         points.values(),
         points.keys(),

@@ -117,9 +117,13 @@ def test_scores_in_the_client(
     export(student, path, rows, tokenizer, quantization=quantization)
     texts = ["a fine film", "The WORLD of films!", "", "of " * 40, "Caf\u00e9"]
     expected = LiteRTModel(path).predict(client_inputs(tokenizer, texts))
-    assert expected.std(axis=0).min() > 0.01
+    # An untrained BERT tells texts apart by little: less counts for it.
+    spread = expected.std(axis=0).min()
+    assert spread > 1e-4
     received = scores_in_client(path, texts)
-    np.testing.assert_allclose(received, expected, atol=1e-3)
+    np.testing.assert_allclose(
+        received, expected, rtol=0, atol=min(1e-3, spread / 10)
+    )
 
 
 def client_inputs(tokenizer, texts, length=LENGTH):
