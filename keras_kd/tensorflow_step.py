@@ -98,10 +98,13 @@ def _differentiate(distiller, x, targets, sample_weight, denominators, share):
         scaled = distiller.optimizer.scale_loss(total)
     gradients = tape.gradient(scaled, weights)
     # An embedding's gradient is a list of rows in which a repeated token
-    # stands twice; Adam and its kin would square each row by itself.
+    # stands twice; Adam and its kin would square each row by itself. That of
+    # a table of which a part is read may have lost its shape.
     gradients = [
-        gradient if gradient is None else tf.convert_to_tensor(gradient)
-        for gradient in gradients
+        gradient
+        if gradient is None
+        else tf.ensure_shape(tf.convert_to_tensor(gradient), weight.shape)
+        for gradient, weight in zip(gradients, weights)
     ]
     return gradients, numerators, penalty, distiller.predictions(outputs)
 

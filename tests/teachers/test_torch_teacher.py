@@ -240,6 +240,7 @@ class TestInARun:
         with pytest.raises(ConfigurationError, match="is torch: its answers"):
             dataclasses.replace(configuration, **changes)
 
+    @pytest.mark.slow
     def test_a_whole_run(self, configuration, tmp_path, monkeypatch):
         from keras_kd import compare
         from keras_kd import distillation
