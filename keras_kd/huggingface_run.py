@@ -39,7 +39,7 @@ def export_huggingface(folder):
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     model, task = student.model, student.task
-    head = head_of(model, task.name)
+    head = task.task_head
     labels = task.labels if head in ("sequence", "token") else None
     config = config_of(
         model, head, student.tokenizer.pad_id, labels or None, task.name
@@ -65,21 +65,6 @@ def export_huggingface(folder):
         "rows": len(rows),
         "max_difference": difference,
     }
-
-
-def head_of(model, task):
-    """The head of a model, as `load_pretrained` calls it.
-
-    Args:
-        model: A Functional `keras.Model`.
-        task: Name of the task that it was trained for.
-    """
-    if any(layer.name == "masked_lm_dense" for layer in model.layers):
-        return "masked_lm"
-    if len(keras.tree.flatten(model.output)[0].shape) == 2:
-        spans = isinstance(model.output, dict)
-        return "span" if spans else "sequence"
-    return "span" if "span" in task or "extract" in task else "token"
 
 
 def largest_difference(model, other, rows):

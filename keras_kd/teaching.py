@@ -143,7 +143,9 @@ def open_teacher(configuration, task, folder):
         from keras_kd.teachers.torch_teacher import TorchTeacher
 
         teacher = TorchTeacher(
-            configuration.teachers[0], allow_pickle=configuration.allow_pickle
+            configuration.teachers[0],
+            task.task_head,
+            allow_pickle=configuration.allow_pickle,
         )
         check_outputs(teacher, task)
         check_length(teacher, configuration.max_length)

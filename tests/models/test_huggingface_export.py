@@ -94,10 +94,6 @@ def difference(model, folder, head):
     else:
         expected = outputs.logits.numpy()
     ours = model(inputs)
-    if isinstance(ours, dict):
-        ours = keras.ops.stack(
-            [ours["start_logits"], ours["end_logits"]], axis=-1
-        )
     distance = np.abs(keras.ops.convert_to_numpy(ours) - expected)
     return (distance if head == "sequence" else distance[mask == 1]).max()
 
