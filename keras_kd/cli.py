@@ -405,7 +405,7 @@ def _evaluate(options):
     settings = dataclasses.replace(student.run.configuration, test=options.data)
     if options.split is not None:
         settings.test_split = options.split
-    from keras_kd.preparation import read_part
+    from keras_kd.run_sources import read_part
 
     examples = read_part(settings, "test")
     with tempfile.TemporaryDirectory() as folder:

@@ -34,10 +34,10 @@ from keras_kd.judgement import score_warnings
 from keras_kd.layer_distillation import layer_losses
 from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
-from keras_kd.preparation import find_task
 from keras_kd.preparation import prepare_rows
 from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
+from keras_kd.run_sources import find_task
 from keras_kd.student_rows import rows_of_student
 from keras_kd.student_rows import student_tokenizer
 from keras_kd.teachers.cache import TeacherTargets

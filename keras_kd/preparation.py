@@ -10,18 +10,12 @@ import numpy as np
 from keras_kd.augmented_rows import leave_out
 from keras_kd.augmented_rows import make_augmented_rows
 from keras_kd.data.errors import DataError
-from keras_kd.data.question_files import Questions
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import shared_rows
-from keras_kd.data.sources import read_examples
-from keras_kd.data.sources import resolve_labels
 from keras_kd.data.splits import overlap
 from keras_kd.data.splits import repetitions
 from keras_kd.data.splits import split_rows
-from keras_kd.data.tagged_files import read_tagged_sentences
-from keras_kd.tasks.multi_label_classification import split_labels
-from keras_kd.tasks.named_tasks import build_task
-from keras_kd.tasks.token_tagging import TokenTagging
+from keras_kd.run_sources import read_part
 
 # To be counted up when the columns of a row change.
 ROWS_FORMAT = 2
@@ -57,63 +51,6 @@ class PreparedRows:
     def training(self):
         """Labelled and unlabelled rows as one view."""
         return Rows.join([self.labelled, self.unlabelled])
-
-
-def find_task(configuration, teacher_labels):
-    """The run's task, with the class names in the order of the logits.
-
-    The teacher's own order holds when it knows the names in the data.
-    """
-    settings, labels = {}, None
-    if configuration.task == "multi_label":
-        settings["separator"] = configuration.label_separator
-    if configuration.task == "token_tagging":
-        settings["chain"] = configuration.chain
-        settings["stride"] = configuration.stride
-        examples = read_part(configuration, "train")
-        found, settings["scheme"] = TokenTagging.labels_of(
-            example.label for example in examples
-        )
-        labels = configuration.labels or _in_order(found, teacher_labels)
-    elif configuration.task == "question_answering":
-        settings |= {
-            "scoring": configuration.answer_scoring,
-            "stride": configuration.stride,
-            "longest_answer": configuration.longest_answer,
-            "threshold": configuration.no_answer_threshold,
-            "no_answer": any(
-                example.label == ()
-                for example in read_part(configuration, "train")
-            ),
-        }
-    elif configuration.task != "regression":
-        labels = _find_labels(configuration, teacher_labels)
-    return build_task(
-        configuration.task, labels, configuration.metric, **settings
-    )
-
-
-def _find_labels(configuration, teacher_labels):
-    if configuration.labels:
-        return configuration.labels
-    given = (
-        example.label
-        for example in read_part(configuration, "train")
-        if example.label is not None
-    )
-    if configuration.task == "multi_label":
-        separator = configuration.label_separator
-        given = (
-            name for label in given for name in split_labels(label, separator)
-        )
-    return _in_order(resolve_labels(given), teacher_labels)
-
-
-def _in_order(found, teacher_labels):
-    """Names in the teacher's order, if it knows them all."""
-    if teacher_labels and set(found) <= set(teacher_labels):
-        return teacher_labels
-    return found
 
 
 def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
@@ -253,37 +190,6 @@ def data_warnings(counts, parts, task):
     return warnings
 
 
-def read_part(configuration, part):
-    """The examples of one source of a run: `train`, `test` and so on."""
-    source = getattr(configuration, part)
-    split = None
-    if str(source).startswith("tfds:"):
-        split = getattr(configuration, f"{part}_split")
-    encoding, labelled = configuration.encoding, part != "unlabelled"
-    if configuration.task == "token_tagging":
-        words, tags = (
-            None if name == default else name
-            for name, default in (
-                (configuration.text, "text"),
-                (configuration.label, "label"),
-            )
-        )
-        return read_tagged_sentences(
-            source, words, tags, split, encoding, labelled
-        )
-    if configuration.task == "question_answering":
-        return Questions(source, split, encoding, labelled)
-    return read_examples(
-        source,
-        text=configuration.text,
-        text_pair=configuration.text_pair,
-        label=configuration.label if labelled else None,
-        delimiter=configuration.delimiter,
-        split=split,
-        encoding=encoding,
-    )
-
-
 def _rows_of(configuration, part, task, tokenizer, folder):
     source = str(getattr(configuration, part))
     path = Path(source)
@@ -333,6 +239,10 @@ def find_labelled(rows, part):
         DataError: No row can.
     """
     has_label = rows.column("label_weight") > 0
+    if "answers" in rows.columns:  # Some are scored by, and teach nothing.
+        has_label = np.array(
+            [rows.text("answers", row) != "null" for row in range(len(rows))]
+        )
     if not has_label.any():
         raise DataError(
             f"None of the {len(rows)} {part} rows has a label, the first being "

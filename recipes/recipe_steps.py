@@ -24,7 +24,7 @@ def write_parts(chosen, settings, folder):
     Returns:
         The settings that read what was written.
     """
-    from keras_kd.preparation import read_part
+    from keras_kd.run_sources import read_part
 
     if not chosen:
         return {}
@@ -58,8 +58,8 @@ def make_teacher(settings, tokens, folder):
     import keras
 
     from keras_kd.compare import short_hash
-    from keras_kd.preparation import find_task
-    from keras_kd.preparation import read_part
+    from keras_kd.run_sources import find_task
+    from keras_kd.run_sources import read_part
     from keras_kd.teachers.fresh import fresh_teacher
     from keras_kd.teachers.teacher import is_saved_teacher
 
@@ -112,8 +112,8 @@ def prepare_alone(settings, folder):
 def score_further(folder, further):
     """Prints, and keeps, the student's scores on further test sets."""
     from keras_kd.deployment import TrainedStudent
-    from keras_kd.preparation import read_part
     from keras_kd.run_folder import RunFolder
+    from keras_kd.run_sources import read_part
 
     if not further:
         return

@@ -19,7 +19,7 @@ from recipes.recipe import Recipe
 
 def choose_rows(options, settings):
     """The training rows and the validation sentences."""
-    from keras_kd.preparation import read_part
+    from keras_kd.run_sources import read_part
 
     if settings.test is None:
         raise DataError(

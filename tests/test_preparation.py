@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from keras_kd import preparation
+from keras_kd import run_sources
 from keras_kd import student_rows
 from keras_kd.configuration import Configuration
 from keras_kd.data.errors import DataError
 from keras_kd.data.tokenization import Tokenizer
-from keras_kd.preparation import find_task
 from keras_kd.preparation import prepare_rows
+from keras_kd.run_sources import find_task
 from keras_kd.tasks.text_classification import TextClassification
 from tests import tiny
 
@@ -183,7 +183,7 @@ def test_rows_are_tokenised_once(tmp_path, prepare, monkeypatch):
     def read_examples(*args, **kwargs):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(preparation, "read_examples", read_examples)
+    monkeypatch.setattr(run_sources, "read_examples", read_examples)
     second = prepare(**settings)
     assert second.counts == first.counts
     for one, other in zip(parts(first).values(), parts(second).values()):

@@ -27,7 +27,7 @@ where none can be |
     | `starts`, `ends` | of each token in the context, in characters |
     | `window` | 0, 1, ... of the question's windows |
     | `question`, `context` | the two texts |
-    | `answers` | all answers, as JSON |
+    | `answers` | all answers, as JSON; `null` where they are not known |
     | `group_key` | the same for all questions about a context |
 
     Args:
@@ -96,7 +96,7 @@ where none can be |
                     "question": example.fields[0],
                     "context": example.fields[1],
                     "answers": json.dumps(
-                        [text for text, _ in example.label or ()],
+                        example.label and [text for text, _ in example.label],
                         ensure_ascii=False,
                     ),
                 }

@@ -155,7 +155,9 @@ class QuestionAnswering(Task):
             labels=tokens("label"),
             labelled=rows.column("label_weight"),
             contexts=[rows.text("context", row) for row in firsts],
-            answers=[json.loads(rows.text("answers", row)) for row in firsts],
+            answers=[
+                json.loads(rows.text("answers", row)) or [] for row in firsts
+            ],
         )
 
     def read(self, logits, references, count=1):

@@ -103,7 +103,7 @@ def test_columns_and_metric_of_a_task(
     task, header, row, metric, tmp_path, capsys
 ):
     from keras_kd.configuration import Configuration
-    from keras_kd.preparation import read_part
+    from keras_kd.run_sources import read_part
 
     for name in ("train", "dev"):
         lines = [line for line in (header, row) if line]

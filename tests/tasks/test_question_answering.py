@@ -12,6 +12,7 @@ from keras_kd.data.rows import write_rows
 from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.losses.span_soft_targets import SpanSoftTargets
+from keras_kd.preparation import find_labelled
 from keras_kd.tasks.named_tasks import build_task
 from keras_kd.tasks.question_answering import QuestionAnswering
 from tests import tiny
@@ -125,6 +126,15 @@ class TestRows:
         assert counts["questions_without_a_place_to_learn_from"] == 1
         # It is scored by nevertheless.
         assert QuestionAnswering().references(rows).answers == [["fun"]]
+        assert find_labelled(rows, "test").tolist() == [True]
+
+    def test_a_question_without_known_answers(self, make_rows):
+        unknown = paragraph("the film", [])
+        del unknown["qas"][0]["answers"]
+        rows = make_rows([unknown])
+        assert rows.column("label_weight").tolist() == [0.0]
+        with pytest.raises(DataError, match="None of the 1 test rows has a"):
+            find_labelled(rows, "test")
 
     def test_questions_about_a_context_stay_together(self, make_rows):
         one = paragraph("the film was fine fun", [("fine fun", 13)])
