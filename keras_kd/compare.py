@@ -2,10 +2,7 @@
 
 import contextlib
 import copy
-import hashlib
-import json
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,17 +10,12 @@ import numpy as np
 from keras_kd import teaching
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
-from keras_kd.atomic_files import write_json
-from keras_kd.augmented_rows import check_augmentation
-from keras_kd.batch import LOGITS
 from keras_kd.batch import TEACHER_INPUTS
 from keras_kd.batch import input_names
 from keras_kd.configuration import TASKS_OF_TOKENS
-from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import evaluation_batches
 from keras_kd.data.pipeline import training_batches
-from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.distribution import strategy_by_name
 from keras_kd.inference import keras_runtime
@@ -34,14 +26,8 @@ from keras_kd.judgement import score_warnings
 from keras_kd.layer_distillation import layer_losses
 from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
-from keras_kd.preparation import prepare_rows
 from keras_kd.progress import TrainingProgress
-from keras_kd.progress import progress_bar
-from keras_kd.run_sources import find_task
-from keras_kd.student_rows import rows_of_student
-from keras_kd.student_rows import student_tokenizer
-from keras_kd.teachers.cache import TeacherTargets
-from keras_kd.teachers.ensemble import TeacherEnsemble
+from keras_kd.taught_run import TaughtRun
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
 from keras_kd.training import STATE_SECONDS
@@ -51,7 +37,7 @@ from keras_kd.training import is_done
 from keras_kd.training import train_unit
 
 
-class Comparison:
+class Comparison(TaughtRun):
     """Trains and scores the arms of a run, each a unit that is done once.
 
     | arm | trained on | with |
@@ -82,14 +68,8 @@ class Comparison:
         callbacks=None,
         say=lambda text: None,
     ):
-        self.say = say
-        self.configuration = configuration
-        self.run = run
+        super().__init__(configuration, run, say)
         self.callbacks = callbacks or (lambda arm, seed, folder: [])
-        self.cache = Path(configuration.cache or run.folder / "cache")
-        self.teacher_calls = 0
-        self.targets = None
-        self.teacher_validation_score = None
         self._embeddings = None
         self.strategy = strategy_by_name(configuration.strategy)
 
@@ -109,63 +89,16 @@ class Comparison:
         other.teacher_calls, other._embeddings = 0, None
         return other
 
-    # === Preparation ===
-
     def prepare(self):
         """Opens the teacher and the rows; nothing is trained yet."""
         # A student that can't be built is to fail here, not in an hour.
         of_teacher = self.configuration.teacher_layers is not None
         if not of_teacher:
             self.build_student(vocabulary_size=8, num_outputs=2)
-        check_augmentation(self.configuration, self.say)
-        keras.utils.set_random_seed(self.configuration.seeds[0])
-        known = teaching.teacher_labels(
-            self.configuration, self.run.teacher_folder
-        )
-        self.task = find_task(self.configuration, known)
-        self.teacher, self._train_teacher = teaching.open_teacher(
-            self.configuration, self.task, self.run.teacher_folder
-        )
-        self.rows = prepare_rows(
-            self.configuration,
-            self.task,
-            self.teacher.tokenizer,
-            self.cache / "rows",
-            self.say,
-        )
-        self.run.hold_to("data", self.rows.fingerprint)
-        self._prepare_tokens()
+        super().prepare()
         if of_teacher or self.configuration.layer_losses:
             student = self.build_student(8, self.task.student_outputs)
             self._check_layer_losses(student)
-
-    def _prepare_tokens(self):
-        """Gives the student its tokenizer, and the rows read with it."""
-        own = self.configuration.tokens != "teacher"
-        name = None
-        if own:
-            name = short_hash(
-                [
-                    self.configuration.tokens,
-                    self.configuration.vocabulary_size,
-                    self.configuration.lowercase,
-                    self.rows.training.keys().tobytes().hex(),
-                ]
-            )
-        self.tokenizer = student_tokenizer(
-            self.configuration,
-            self.rows,
-            self.teacher.tokenizer,
-            self.cache / "tokenizers" / f"{self.configuration.tokens}-{name}",
-        )
-        self.student_rows = self.rows
-        if own:
-            self.student_rows = rows_of_student(
-                self.rows,
-                self.tokenizer,
-                self.cache / "student_rows",
-                self.configuration.max_length,
-            )
 
     def _check_layer_losses(self, student):
         """Lets losses between layers see one row, before anything is long."""
@@ -190,124 +123,6 @@ class Comparison:
             self.configuration.layer_map,
             self.configuration.layer_weight,
         )
-
-    def prepare_teacher(self):
-        """Fine-tunes the teacher where it has to be, and examines it."""
-        if self._train_teacher:
-            self.say("Fine-tuning the teacher ...")
-            teaching.fine_tune(
-                self.teacher,
-                self.task,
-                self.rows.labelled,
-                self.rows.validation,
-                self.configuration,
-                self.run.unit("teacher_training"),
-                say=self.say,
-            )
-            self.teacher.labels = self.task.labels
-            self.teacher.save(self.run.teacher_folder)
-            self._train_teacher = False
-        rows = self.rows.validation
-        self._settle_targets()
-        self._label(rows, self.teacher, self.targets)
-        self.teacher_validation_score = teaching.examine(
-            self.teacher,
-            self.task,
-            rows,
-            self.configuration.teacher_floor,
-            self._targets_of(self.targets, rows),
-        )
-
-    def _targets_of(self, targets, rows):
-        """The teacher's logits of rows, as the task scores them."""
-        logits = targets.lookup(rows.keys())[LOGITS]
-        return self.task.select_outputs(logits, rows)
-
-    def _settle_targets(self):
-        """Opens the cache of the teacher's targets."""
-        if isinstance(self.teacher, TeacherEnsemble):
-            self._weigh_teachers(self.rows.validation)
-        self.targets = self._open_targets(self.teacher)
-        self.run.hold_to("teacher", self.targets.fingerprint)
-
-    def _weigh_teachers(self, rows):
-        """Examines each of several teachers, and settles their weights."""
-        logits = []
-        for teacher in self.teacher.teachers:
-            targets = self._open_targets(teacher)
-            self._label(rows, teacher, targets)
-            logits.append(self._targets_of(targets, rows))
-        self.teacher = teaching.weigh_teachers(
-            self.teacher, self.configuration, self.task, rows, logits
-        )
-        shares = zip(self.configuration.teachers, self.teacher.weights)
-        for name, weight in shares:
-            self.say(f"Weight of the teacher {name}: {weight:.3f}")
-
-    def _open_targets(self, teacher):
-        runtime = self.configuration.teacher_runtime
-        fingerprint = {**teacher.fingerprint, "runtime": runtime}
-        folder = self.cache / "targets" / short_hash(fingerprint)
-        per_token = (LOGITS,) if self.task.per_token else ()
-        return TeacherTargets(folder, fingerprint, per_token)
-
-    def label(self):
-        """Asks the teacher for its targets, once; a second run asks nothing."""
-        rows = Rows.join([self.rows.training, self.rows.test])
-        self._label(rows, self.teacher, self.targets)
-
-    def label_share(self, number, count):
-        """Labels one of several shares of all rows, where others do the rest.
-
-        Raises:
-            ConfigurationError: The teacher has to be fine-tuned before.
-        """
-        if self._train_teacher:
-            raise ConfigurationError(
-                "The teacher has to be fine-tuned before several processes "
-                "label with it. Run `keras-kd label` without --shard once."
-            )
-        self._settle_targets()
-        parts = [self.rows.training, self.rows.test, self.rows.validation]
-        share = (number, count)
-        self._label(Rows.join(parts), self.teacher, self.targets, share)
-
-    def _label(self, rows, teacher, targets, share=None):
-        missing = len(targets.missing(rows, share))
-        if missing:
-            self.say(f"The teacher labels {missing} rows ...")
-            runtime = teaching.teacher_runtime(
-                teacher, self.configuration.teacher_runtime, self.cache
-            )
-            with progress_bar("labelling", missing) as advance:
-                self.teacher_calls += targets.label(
-                    runtime, rows, progress=advance, share=share
-                )
-
-    def what_the_runtime_moves(self):
-        """Compares the targets' runtime with Keras on the validation rows."""
-        name = self.configuration.teacher_runtime
-        if name == "keras" or self.targets is None:
-            return None
-        path = self.targets.folder / "beside_keras.json"
-        if not path.exists():
-            rows = self.rows.validation
-            moved = self._targets_of(self.targets, rows)
-            exact = teaching.predict(
-                self.task,
-                keras_runtime(self.teacher.model),
-                rows,
-                f"checking {name}",
-            )
-            references = self.task.references(rows)
-            result = {
-                "runtime": name,
-                "rows": len(rows),
-                "agreement": self.task.agreement(exact, moved, references),
-                "divergence": self.task.divergence(exact, moved, references),
-            }
-            write_json(path, result)
-        return read_json(path)
 
     # === Training ===
 
@@ -601,9 +416,3 @@ def dtype_policy(name):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def short_hash(value):
-    """A short name for a dictionary of settings."""
-    text = json.dumps(value, sort_keys=True).encode()
-    return hashlib.blake2b(text, digest_size=6).hexdigest()

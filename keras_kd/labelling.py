@@ -2,9 +2,9 @@
 
 from keras_kd import teaching
 from keras_kd.atomic_files import one_at_a_time
-from keras_kd.compare import Comparison
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
+from keras_kd.taught_run import TaughtRun
 
 LOCK = "preparing.lock"
 
@@ -25,7 +25,7 @@ def label(configuration, folder, share=None, say=print):
         say: Function that is told what happens.
 
     Returns:
-        The `Comparison`, with its `targets` and `teacher_calls`.
+        The `TaughtRun`, with its `targets` and `teacher_calls`.
 
     Raises:
         ConfigurationError: Another run stands in the folder, or the teacher
@@ -35,23 +35,23 @@ def label(configuration, folder, share=None, say=print):
     """
     keep_freed_memory()
     run = RunFolder.start(folder, configuration, say=say)
-    comparison = Comparison(configuration, run, say=say)
+    taught = TaughtRun(configuration, run, say)
     say("Reading and tokenising the data ...")
-    with one_at_a_time(comparison.cache / LOCK):
-        comparison.prepare()
+    with one_at_a_time(taught.cache / LOCK):
+        taught.prepare()
     if share is not None:
-        comparison.label_share(*share)
+        taught.label_share(*share)
     else:
         try:
-            comparison.prepare_teacher()
+            taught.prepare_teacher()
         except teaching.TeacherRefused as error:
             run.refuse_teacher(str(error))
             raise
         run.accept_teacher()
-        comparison.label()
-    targets = comparison.targets
+        taught.label()
+    targets = taught.targets
     say(
-        f"The teacher labelled {comparison.teacher_calls} rows now. Targets: "
+        f"The teacher labelled {taught.teacher_calls} rows now. Targets: "
         f"{len(targets)} in {targets.folder}"
     )
-    return comparison
+    return taught

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from keras_kd import batch
 from keras_kd.atomic_files import read_json
-from keras_kd.compare import short_hash
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.retokenization import retokenize
 from keras_kd.data.rows import Rows
@@ -20,6 +19,7 @@ from keras_kd.export.errors import ExportError
 from keras_kd.run_folder import RunFolder
 from keras_kd.run_times import ROWS
 from keras_kd.run_times import run_times
+from keras_kd.taught_run import short_hash
 from keras_kd.teaching import open_teacher
 
 TEACHER, STUDENT = "teacher", "student"

@@ -57,9 +57,9 @@ def make_teacher(settings, tokens, folder):
     """
     import keras
 
-    from keras_kd.compare import short_hash
     from keras_kd.run_sources import find_task
     from keras_kd.run_sources import read_part
+    from keras_kd.taught_run import short_hash
     from keras_kd.teachers.fresh import fresh_teacher
     from keras_kd.teachers.teacher import is_saved_teacher
 

@@ -124,13 +124,13 @@ def saved_answers(run):
     """
     from keras_kd.atomic_files import read_json
     from keras_kd.batch import LOGITS
-    from keras_kd.compare import short_hash
     from keras_kd.data.rows import Rows
     from keras_kd.deployment import TASK_FILE
     from keras_kd.distillation import TEST_ROWS
     from keras_kd.run_folder import INPUTS_FILE
     from keras_kd.run_folder import RunFolder
     from keras_kd.tasks.named_tasks import build_task
+    from keras_kd.taught_run import short_hash
     from keras_kd.teachers.cache import TeacherTargets
 
     run = RunFolder.open(run)
