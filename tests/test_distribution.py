@@ -416,6 +416,30 @@ def test_a_checkpoint_of_replicas_goes_on_exactly(found):
     assert found["saved"]["one_device"] == 0.0
 
 
+def steps_of_sgd(rate, size, data):
+    """Weights after an epoch over the data, in batches of a size."""
+    student = bag()
+    distiller = Distiller(student, losses=[LogitsMSE()])
+    distiller.compile(keras.optimizers.SGD(rate))
+    x, y = data
+    distiller.fit(x, y, batch_size=size, shuffle=False, verbose=0)
+    return student.get_weights()
+
+
+def test_rate_of_a_batch_that_is_four_times_as_large():
+    """One step of four times the rate goes where four steps have gone."""
+    x, _, _ = batches(True)[0]
+    logits = np.random.default_rng(1).normal(size=(8, CLASSES))
+    data = x, {"teacher": {"logits": logits.astype("float32")}}
+    rate = 1e-3
+    start, four = bag().get_weights(), steps_of_sgd(rate, 2, data)
+    moved = farthest(start, four)
+    scaled = farthest(steps_of_sgd(4 * rate, 8, data), four)
+    unscaled = farthest(steps_of_sgd(rate, 8, data), four)
+    assert scaled < 0.05 * moved
+    assert unscaled > 0.5 * moved
+
+
 class TestStrategyByName:
     def test_none_is_tensorflows_own(self):
         strategy = distribution.strategy_by_name("none")
