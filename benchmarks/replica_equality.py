@@ -137,6 +137,7 @@ def train(
     import tensorflow as tf
 
     from keras_kd.distiller import Distiller
+    from keras_kd.distribution import distribute_options
     from keras_kd.layer_distillation import layer_losses
     from keras_kd.losses.soft_targets import SoftTargets
 
@@ -165,11 +166,11 @@ def train(
         lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype),
         made[0],
     )
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Its thread keeps `fit` waiting.
     data = tf.data.Dataset.from_generator(
         lambda: iter(made), output_signature=signature
-    )
-
-    from keras_kd.distribution import distribute_options
+    ).with_options(options)
 
     def weights():
         return [

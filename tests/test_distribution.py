@@ -82,10 +82,12 @@ def dataset(cached):
         lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype),
         made[0],
     )
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Its thread keeps `fit` waiting.
     return distribution.distribute_options(
         tf.data.Dataset.from_generator(
             lambda: iter(made), output_signature=signature
-        )
+        ).with_options(options)
     )
 
 
