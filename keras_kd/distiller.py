@@ -276,7 +276,20 @@ class Distiller(keras.Model):
         # `shuffle` is the eighth argument after `x`.
         if len(args) < 8:
             kwargs.setdefault("shuffle", arrays)
+        if kwargs.get("validation_data") is not None:
+            self._check_evaluation()
         return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """As in Keras; refused among several workers."""
+        self._check_evaluation()
+        return super().evaluate(*args, **kwargs)
+
+    def _check_evaluation(self):
+        if self._strategy() is not None:
+            from keras_kd import distribution
+
+            distribution.check_evaluation(self._strategy())
 
     # === Losses ===
 

@@ -1,10 +1,11 @@
 """Several devices: strategies by name, sums over replicas, random states."""
 
 import functools
+import os
 
 import tensorflow as tf
 
-STRATEGIES = ("none", "mirrored")
+STRATEGIES = ("none", "mirrored", "multi_worker")
 # Seeds of layers are often neighbours: those of replicas are far apart.
 SEED_STRIDE = 1_000_003
 
@@ -15,9 +16,12 @@ def strategy_by_name(name="none", devices=None):
     A process should use one strategy: asked again, it gives the same object.
 
     Args:
-        name: `"none"` for one device, or `"mirrored"` for a replica of the
+        name: `"none"` for one device; `"mirrored"` for a replica of the
             student on each of several devices of this machine, which share
-            every batch.
+            every batch; `"multi_worker"` for the same over the processes that
+            the environment variable `TF_CONFIG` names, each of which runs the
+            same program. Then it has to be asked for before TensorFlow
+            computes anything.
         devices: Names of the devices, such as `["GPU:0", "GPU:1"]`. `None`
             takes all GPUs, and a single CPU where there are none.
 
@@ -26,7 +30,8 @@ def strategy_by_name(name="none", devices=None):
         Distiller are made inside of its `scope()`.
 
     Raises:
-        ValueError: An unknown name, or a device that is not there.
+        ValueError: An unknown name, a device that is not there, or workers
+            without `TF_CONFIG`.
 
     Example:
 
@@ -40,14 +45,23 @@ def strategy_by_name(name="none", devices=None):
         raise ValueError(
             f"`name` must be one of {list(STRATEGIES)}. Received: '{name}'"
         )
+    if name != "mirrored" and devices:
+        raise ValueError(
+            f"Strategy '{name}' takes no devices: TensorFlow puts the student "
+            f"on the first GPU, or on the CPU. Received: {list(devices)}. "
+            "Use 'mirrored', or hide devices with CUDA_VISIBLE_DEVICES."
+        )
     if name == "none":
-        if devices:
-            raise ValueError(
-                "Strategy 'none' takes no devices: TensorFlow puts the student "
-                f"on the first GPU, or on the CPU. Received: {list(devices)}. "
-                "Use 'mirrored', or hide devices with CUDA_VISIBLE_DEVICES."
-            )
         return tf.distribute.get_strategy()
+    if name == "multi_worker":
+        if "TF_CONFIG" not in os.environ:
+            raise ValueError(
+                "Several workers need the environment variable TF_CONFIG, "
+                "which names them, and says which one this is. Received: none. "
+                'Set it as in \'{"cluster": {"worker": ["10.0.0.1:2222", '
+                '"10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}\'.'
+            )
+        return _multi_worker()
     return _mirrored(None if devices is None else tuple(devices))
 
 
@@ -72,18 +86,64 @@ def _mirrored(devices):
     return tf.distribute.MirroredStrategy(devices)
 
 
-def distribute_options(dataset):
+@functools.cache
+def _multi_worker():
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def has_workers(strategy):
+    """Whether the replicas of a strategy are in several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def distribute_options(dataset, strategy=None):
     """Keeps TensorFlow from sharding a `tf.data.Dataset` by its files.
 
     A strategy splits every batch over the replicas by itself. Beyond that
     TensorFlow tries to give each worker its own files, and a data set that
-    Python makes has none. `keras_kd.training_batches` has this done already.
+    Python makes has none. `keras_kd.training_batches` has this done already,
+    for the replicas of one process.
+
+    Args:
+        dataset: The same batches in each process.
+        strategy: The strategy, where it has several workers: each then takes
+            its part of every batch.
     """
+    policy = tf.data.experimental.AutoShardPolicy
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF
+        policy.DATA if has_workers(strategy) else policy.OFF
     )
     return dataset.with_options(options)
+
+
+def check_evaluation(strategy):
+    """Refuses to evaluate among several workers.
+
+    The numbers that Keras gives there are not those of one device.
+
+    Raises:
+        ValueError: The strategy has several workers.
+    """
+    if has_workers(strategy):
+        raise ValueError(
+            "Keras can't evaluate among several workers: its numbers are not "
+            "those of one device. Received: evaluate, or validation data. "
+            "Each worker has the same student after `fit`: save "
+            "`distiller.student` in one, and evaluate it in a process without "
+            "a strategy."
+        )
+
+
+def logs_of_replica(logs):
+    """The logs of a step in the form in which Keras can reduce them.
+
+    Among several workers it takes their mean over axis 0, which a number has
+    not (Keras issues 20585 and 20329).
+    """
+    if not has_workers(tf.distribute.get_strategy()):
+        return logs
+    return tf.nest.map_structure(lambda value: tf.reshape(value, (1,)), logs)
 
 
 def replica_count():

@@ -41,7 +41,9 @@ def train_step(distiller, x, targets, sample_weight):
     # Before the optimizer counts the step, which schedules go by.
     _log(distiller, numerators, denominators, penalty, all_rows)
     _apply(distiller.optimizer, gradients, distiller.trainable_weights)
-    return distiller.compute_metrics(x, targets, y_pred, sample_weight)
+    return distribution.logs_of_replica(
+        distiller.compute_metrics(x, targets, y_pred, sample_weight)
+    )
 
 
 def test_step(distiller, x, targets, sample_weight):
@@ -61,7 +63,9 @@ def test_step(distiller, x, targets, sample_weight):
         tf.math.divide_no_nan(penalty, rows),
         rows,
     )
-    return distiller.compute_metrics(x, targets, y_pred, sample_weight)
+    return distribution.logs_of_replica(
+        distiller.compute_metrics(x, targets, y_pred, sample_weight)
+    )
 
 
 def row_count(x):

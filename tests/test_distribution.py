@@ -82,10 +82,12 @@ def dataset(cached):
         lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype),
         made[0],
     )
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Its thread keeps `fit` waiting.
     return distribution.distribute_options(
         tf.data.Dataset.from_generator(
             lambda: iter(made), output_signature=signature
-        )
+        ).with_options(options)
     )
 
 
@@ -414,6 +416,30 @@ def test_automatic_jit_is_off_under_a_strategy(found):
 def test_a_checkpoint_of_replicas_goes_on_exactly(found):
     assert found["saved"]["resumed"] < 1e-6
     assert found["saved"]["one_device"] == 0.0
+
+
+def steps_of_sgd(rate, size, data):
+    """Weights after an epoch over the data, in batches of a size."""
+    student = bag()
+    distiller = Distiller(student, losses=[LogitsMSE()])
+    distiller.compile(keras.optimizers.SGD(rate))
+    x, y = data
+    distiller.fit(x, y, batch_size=size, shuffle=False, verbose=0)
+    return student.get_weights()
+
+
+def test_rate_of_a_batch_that_is_four_times_as_large():
+    """One step of four times the rate goes where four steps have gone."""
+    x, _, _ = batches(True)[0]
+    logits = np.random.default_rng(1).normal(size=(8, CLASSES))
+    data = x, {"teacher": {"logits": logits.astype("float32")}}
+    rate = 1e-3
+    start, four = bag().get_weights(), steps_of_sgd(rate, 2, data)
+    moved = farthest(start, four)
+    scaled = farthest(steps_of_sgd(4 * rate, 8, data), four)
+    unscaled = farthest(steps_of_sgd(rate, 8, data), four)
+    assert scaled < 0.05 * moved
+    assert unscaled > 0.5 * moved
 
 
 class TestStrategyByName:
