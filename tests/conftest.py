@@ -10,6 +10,20 @@ import keras
 import pytest
 
 
+# Whole files go to one process: the longest first, or it ends alone.
+LONGEST_FIRST = (
+    "test_docs.py", "test_distribution.py", "test_litert.py",
+    "test_distillation.py", "test_token_runs.py", "test_cli.py",
+    "test_saved_model.py", "test_student_matrix.py", "test_compare.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests of the longest files first."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     """Fixes the seeds, and drops the graphs of the test before."""

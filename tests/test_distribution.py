@@ -296,7 +296,7 @@ def saved_and_restored(strategy, folder):
     }
 
 
-def main(folder):
+def main(folder, *cases):
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2
@@ -306,7 +306,7 @@ def main(folder):
     found = {
         "replicas": strategy.num_replicas_in_sync,
         "same": strategy is distribution.strategy_by_name("mirrored", devices),
-        "cases": {case: compare(case, strategy) for case in CASES},
+        "cases": {case: compare(case, strategy) for case in cases},
         "infinite": infinite_on_the_second_replica(strategy),
         "dropout": dropout_masks(strategy),
         "refusals": refusals(strategy),
@@ -316,17 +316,30 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
 
 
 # === Tests ===
 
 
+# The others take minutes.
+FAST = ["cached", "live", "accumulated_and_clipped"]
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("replicas")
+    return run_cases(tmp_path_factory.mktemp("replicas"), FAST)
+
+
+@pytest.fixture(scope="module")
+def more_found(tmp_path_factory):
+    cases = [case for case in CASES if case not in FAST]
+    return run_cases(tmp_path_factory.mktemp("replicas"), cases)
+
+
+def run_cases(folder, cases):
     done = subprocess.run(
-        [sys.executable, __file__, folder],
+        [sys.executable, __file__, folder, *cases],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -340,9 +353,19 @@ def test_two_devices_are_one_strategy(found):
     assert found["same"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FAST)
 def test_two_replicas_train_as_one(found, case):
-    options, result = CASES[case], found["cases"][case]
+    check_case(case, found["cases"][case])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in CASES if case not in FAST])
+def test_two_replicas_train_as_one_in_other_ways(more_found, case):
+    check_case(case, more_found["cases"][case])
+
+
+def check_case(case, result):
+    options = CASES[case]
     tolerance = options.get("tolerance", 1e-6)
     assert result["same_start"] == 0.0
     assert result["moved"] > 30 * tolerance
@@ -365,14 +388,16 @@ def test_two_replicas_train_as_one(found, case):
     }
 
 
-def test_scaled_losses_keep_one_scale(found):
-    assert found["cases"]["float16"]["scales"] == [64.0, 64.0]
+@pytest.mark.slow
+def test_scaled_losses_keep_one_scale(more_found):
+    assert more_found["cases"]["float16"]["scales"] == [64.0, 64.0]
 
 
-def test_clipping_is_felt(found):
+@pytest.mark.slow
+def test_clipping_is_felt(found, more_found):
     plain = found["cases"]["cached"]["moved"]
     for case in ("global_clipnorm", "clipnorm", "clipvalue"):
-        assert found["cases"][case]["moved"] < 0.8 * plain
+        assert more_found["cases"][case]["moved"] < 0.8 * plain
 
 
 def test_a_gradient_that_overflows_on_one_replica_skips_the_step(found):

@@ -76,6 +76,7 @@ def files_in(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+@pytest.mark.slow  # tests/export/test_student_matrix.py has the usual ones.
 @pytest.mark.parametrize("kind", ["bigru", "transformer"])
 def test_students_pass_in_every_quantization(
     kind, make_student, make_rows, tokenizer, run_script, tmp_path
@@ -393,7 +394,7 @@ def test_ctrl_c_during_the_conversion_ends_the_worker_too(
     try:
         assert process.stdout.readline() == b"start\n"
         deadline = time.time() + 60
-        while not list(folder.glob(".partial.*/settings.json")):
+        while not list(folder.glob(".*.partial.*/settings.json")):
             assert time.time() < deadline
             time.sleep(0.01)
         time.sleep(0.5)

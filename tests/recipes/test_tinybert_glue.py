@@ -31,6 +31,7 @@ def run(*flags):
     assert tinybert_glue.main([*flags, "--traceback"]) == 0
 
 
+@pytest.mark.slow
 def test_general_stage_then_both_of_a_task(folder, capsys):
     general = folder / "general"
     common = [f"--teacher={folder / 'bert'}", "--max-length=16", *SIZES]
