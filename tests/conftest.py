@@ -9,7 +9,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import keras
 import pytest
 
-
 # Whole files go to one process: the longest first, or it ends alone.
 LONGEST_FIRST = (
     "test_docs.py", "test_distribution.py", "test_litert.py",
