@@ -42,6 +42,7 @@ setup(
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources"],
         "parquet": ["pyarrow>=17"],
+        "beam": ["apache-beam>=2.77"],
         "test": [
             "pytest>=8",
             "tensorflow-datasets>=4.9.9",

@@ -27,18 +27,26 @@ def add_label(commands):
         "label",
         help="fill the cache of teacher targets",
         usage="keras-kd label --train FILE --teacher DIR --run DIR "
-        "[--shard I/N] [settings]",
+        "[--shard I/N | --beam [NAME=VALUE ...]] [settings]",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(action=_label)
     add_run(command)
-    command.add_argument(
+    how = command.add_mutually_exclusive_group()
+    how.add_argument(
         "--shard",
         type=share,
         metavar="I/N",
         help="label the I-th of N shares only, where other processes label "
         "the others; the teacher must be trained",
+    )
+    how.add_argument(
+        "--beam",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="label with Apache Beam, with these of its options, such as "
+        "runner=FlinkRunner (default: its local runner)",
     )
     add_settings(command)
 
@@ -61,4 +69,7 @@ def _label(options):
         cli.load_keras()
         from keras_kd.labelling import label
 
-        label(*resolved, options.shard)
+        beam = options.beam
+        if beam is not None:
+            beam = [f"--{option}" for option in beam]
+        label(*resolved, options.shard, beam)

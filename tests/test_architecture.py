@@ -64,6 +64,7 @@ ON_TENSORFLOW = {"keras_kd.data.pipeline"}
 IMPORTED_WHERE_USED = {
     "ai_edge_litert",
     "ai_edge_quantizer",
+    "apache_beam",
     "huggingface_hub",
     "jieba",
     "flatbuffers",

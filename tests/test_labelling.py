@@ -96,6 +96,26 @@ def test_shares_of_an_untrained_teacher_are_refused(configuration, tmp_path):
         label(configuration, tmp_path / "run", (1, 2), say=silent)
 
 
+@pytest.mark.parametrize("runtime", ["keras", "litert-int8"])
+def test_beam_labels_what_a_run_then_finds(configuration, tmp_path, runtime):
+    pytest.importorskip(
+        "apache_beam", reason='Apache Beam is missing: pip install ".[beam]"'
+    )
+    configuration.teacher_runtime = runtime
+    labelled = label(configuration, tmp_path / "run", beam=[], say=silent)
+    # Those of the validation; the rest is the workers'.
+    assert labelled.teacher_calls == 24
+    assert len(labelled.targets) == ROWS
+    run = RunFolder.start(tmp_path / "run", configuration)
+    assert Comparison(configuration, run).execute()["teacher_calls"] == 0
+
+
+def test_several_teachers_and_beam(configuration, files, tmp_path):
+    configuration.teacher = [files["teacher"], files["teacher"]]
+    with pytest.raises(ConfigurationError, match="Leave --beam out"):
+        label(configuration, tmp_path / "run", beam=[], say=silent)
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3"])
 def test_shards_that_are_none(text, capsys):
     with pytest.raises(SystemExit):

@@ -18,6 +18,10 @@ from tests import tiny
 from tests.tools.chromium import Chromium
 from tests.tools.chromium import find_browser
 
+# A whole run is made for the page.
+pytestmark = pytest.mark.slow
+
+
 DEMO = Path(__file__).resolve().parents[2] / "tools/browser_demo"
 
 
