@@ -163,8 +163,11 @@ class Comparison(TaughtRun):
     def train_arm(self, arm, seed):
         """Trains one student; returns the result of `train_unit`, and it."""
         configuration = self.configuration
+        # Made before the seed is set: making it draws random numbers, and
+        # only the first arm makes it.
+        embeddings = self.start_of_embeddings()
         keras.utils.set_random_seed(seed)
-        student = self._start_student()
+        student = self._start_student(embeddings)
         rows, live, losses = self.student_rows.labelled, None, []
         targets, hard_label_weight = None, 1.0
         if arm in ("distilled", "control"):
@@ -212,10 +215,9 @@ class Comparison(TaughtRun):
         )
         return result, student
 
-    def _start_student(self):
+    def _start_student(self, embeddings):
         """A fresh student in its precision, under the run's strategy."""
         configuration = self.configuration
-        embeddings = self.start_of_embeddings()
         policy = dtype_policy(configuration.precision)
         with self.strategy.scope(), policy:
             student = self.build_student(
