@@ -394,6 +394,22 @@ class TestOwnTokens:
         assert tables[-1].shape == (size, 4)
 
 
+@pytest.mark.parametrize("embeddings", ["random", "teacher"])
+def test_arms_of_a_seed_start_alike(compare_tiny, monkeypatch, embeddings):
+    starts = []
+    train = Comparison._train
+
+    def record(self, unit, student, *settings):
+        starts.append(student.get_weights())
+        return train(self, unit, student, *settings)
+
+    monkeypatch.setattr(Comparison, "_train", record)
+    compare_tiny(embeddings=embeddings, arms=["alone", "distilled"])
+    alone, distilled = starts
+    for first, second in zip(alone, distilled, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_distilled_on_the_labelled_rows_alone(compare_tiny, monkeypatch):
     seen = {}
     batches = compare.training_batches
