@@ -1,0 +1,32 @@
+"""The names that settings are chosen from."""
+
+STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
+TASKS = (
+    "classification", "multi_label", "regression", "token_tagging",
+    "question_answering",
+)  # fmt: skip
+ANSWER_SCORINGS = ("squad", "cmrc")
+TASKS_OF_TOKENS = ("token_tagging", "question_answering")
+# Tasks whose logits have no names.
+WITHOUT_LABELS = ("regression", "question_answering")
+TOKENS = (
+    "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
+)  # fmt: skip
+LOSSES = ("soft_targets", "logits_mse")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("none", "mirrored")
+QUANTIZATIONS = (
+    "float32", "float16", "dynamic", "int8-embedding", "int4-embedding",
+)  # fmt: skip
+TEACHER_RUNTIMES = ("keras", "litert-int8")
+FRAMEWORKS = ("keras", "torch")
+# What `keras_kd.layer_distillation` makes of each stands there.
+LAYER_LOSSES = (
+    "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
+    "patient_knowledge", "attention_mse", "attention_probability_mse",
+    "attention_kl", "self_attention_relations", "neuron_selectivity",
+    "flow_matching", "relational_distance", "relational_angle", "contrastive",
+    "layer_transport",
+)  # fmt: skip
+AUGMENTATIONS = ("none", "tang", "tinybert")
+ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")
