@@ -27,6 +27,8 @@ from keras_kd.layer_distillation import layer_losses
 from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
 from keras_kd.progress import TrainingProgress
+from keras_kd.pruning import MagnitudePruning
+from keras_kd.pruning import share_of_zeros
 from keras_kd.taught_run import TaughtRun
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.training import RESULT_FILE
@@ -212,6 +214,7 @@ class Comparison(TaughtRun):
             hard_label_weight,
             targets,
             live,
+            configuration.prune,
         )
         return result, student
 
@@ -241,6 +244,7 @@ class Comparison(TaughtRun):
         hard_label_weight=0.0,
         targets=None,
         teacher=None,
+        prune=None,
     ):
         """Trains a student for one unit of the run.
 
@@ -300,6 +304,9 @@ class Comparison(TaughtRun):
                 *self.callbacks(arm, int(seed), folder),
             ],
             state_seconds=STATE_SECONDS,
+            pruning=None
+            if prune is None
+            else MagnitudePruning(student, prune, steps // 5, 3 * steps // 5),
         )
 
     def test_logits(self, arm, seed=None, student=None):
@@ -400,11 +407,13 @@ class Comparison(TaughtRun):
         if result is None and (unit / RESULT_FILE).exists():
             result = read_json(unit / RESULT_FILE)
         file = unit / STUDENT_FILE
+        prunes = self.configuration.prune is not None and arm != "teacher"
         return {
             "seed": seed,
             "scores": self.task.scores(self.logits[arm][-1], references),
             **(result or {}),
             "parameters": model.count_params(),
+            "zeros": share_of_zeros(model) if prunes else None,
             "bytes": file.stat().st_size if file.exists() else None,
         }
 

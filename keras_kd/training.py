@@ -59,6 +59,7 @@ def train_unit(
     evaluate_every,
     callbacks=(),
     state_seconds=0.0,
+    pruning=None,
 ):
     """Trains for `steps` steps and keeps the student that scores best.
 
@@ -85,6 +86,8 @@ def train_unit(
         state_seconds: Least seconds between two saved states: how much work a
             kill may cost; 0 saves after every step. A teacher's state is three
             times its size.
+        pruning: `keras_kd.pruning.MagnitudePruning` of the student. Students
+            from before its end are not kept.
 
     Returns:
         Dictionary: `steps`, `best_step`, `best_score`, `seconds` and the
@@ -98,7 +101,16 @@ def train_unit(
         return result
     evaluate_every = min(evaluate_every, steps)
     intervals = -(-steps // evaluate_every)
-    keeper = _BestAndState(folder, score, evaluate_every, steps, state_seconds)
+    # It comes first: what is scored and saved is pruned.
+    before = [] if pruning is None else [pruning]
+    keeper = _BestAndState(
+        folder,
+        score,
+        evaluate_every,
+        steps,
+        state_seconds,
+        keep_from=0 if pruning is None else pruning.end,
+    )
     # A step that makes the optimizer's variables is traced twice, and tracing
     # a recurrent student takes longer than hundreds of its steps.
     strategy = getattr(distiller, "distribute_strategy", None)
@@ -116,7 +128,7 @@ def train_unit(
             initial_epoch=first,
             epochs=last,
             steps_per_epoch=length,
-            callbacks=[keeper, *callbacks],
+            callbacks=[*before, keeper, *callbacks],
             verbose=0,
         )
     best = keeper.best()
@@ -154,7 +166,7 @@ def _stretches(done, steps, every):
 class _BestAndState(keras.callbacks.Callback):
     """Scores the student at the end of an interval, and saves what counts."""
 
-    def __init__(self, folder, score, every, steps, state_seconds):
+    def __init__(self, folder, score, every, steps, state_seconds, keep_from=0):
         super().__init__()
         self.state_seconds = state_seconds
         self.saved_at = time.monotonic()
@@ -162,6 +174,7 @@ class _BestAndState(keras.callbacks.Callback):
         self.score = score
         self.every = every
         self.steps = steps
+        self.keep_from = keep_from
         self.history = []
         self.seconds = 0.0
 
@@ -174,13 +187,13 @@ class _BestAndState(keras.callbacks.Callback):
             return 0
         progress = read_json(state / "progress.json")
         distiller.load_weights(state / "state.weights.h5")
-        if progress["history"]:
+        self.history = progress["history"]
+        self.seconds = progress["seconds"]
+        if self.best():
             # The student beside it may be from an interval that is now
             # repeated.
             with write_aside(self.folder / STUDENT_FILE) as temporary:
                 shutil.copy(state / STUDENT_FILE, temporary)
-        self.history = progress["history"]
-        self.seconds = progress["seconds"]
         return distiller.steps_made
 
     def forget_state(self):
@@ -188,9 +201,10 @@ class _BestAndState(keras.callbacks.Callback):
         shutil.rmtree(self.folder / STATE_FOLDER, ignore_errors=True)
 
     def best(self):
-        """The entry of the history whose student is kept."""
+        """The entry of the history whose student is kept, if there is one."""
+        entries = [e for e in self.history if e["step"] >= self.keep_from]
         # Of equal ones `max` gives the first.
-        return max(reversed(self.history), key=_rank)
+        return max(reversed(entries), key=_rank, default=None)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
@@ -232,7 +246,7 @@ class _BestAndState(keras.callbacks.Callback):
     def _save_state(self):
         with folder_aside(self.folder / STATE_FOLDER) as temporary:
             self.model.save_weights(temporary / "state.weights.h5")
-            if self.history:
+            if self.best():
                 shutil.copy(self.folder / STUDENT_FILE, temporary)
             write_json(
                 temporary / "progress.json",

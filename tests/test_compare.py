@@ -358,6 +358,15 @@ class TestMachineSettings:
         assert last["loss"] < first["loss"]
         assert keras.config.dtype_policy().name == "float32"
 
+    def test_students_are_pruned_alike(self, compare_tiny):
+        _, result = compare_tiny(arms=["alone", "distilled"], prune=0.5)
+        for arm in ("alone", "distilled"):
+            (seed,) = result["arms"][arm]["seeds"]
+            assert seed["zeros"] == pytest.approx(0.5, abs=0.01)
+            # Pruning ends at step 12.
+            assert seed["best_step"] == 20
+        assert "zeros" in console_table(result)
+
     def test_steps_have_to_be_whole_calls(self, miniature):
         with pytest.raises(ConfigurationError, match="`steps` must be a mult"):
             dataclasses.replace(

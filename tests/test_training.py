@@ -23,6 +23,8 @@ from keras_kd.data.rows import Rows
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
 from keras_kd.distiller import Distiller
+from keras_kd.pruning import MagnitudePruning
+from keras_kd.pruning import share_of_zeros
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
 
@@ -72,7 +74,9 @@ def make_student():
     return keras.Model(inputs, layers.Dense(2, name="logits")(x))
 
 
-def train(folder, callbacks=(), score=None, steps=STEPS, state_seconds=0.0):
+def train(
+    folder, callbacks=(), score=None, steps=STEPS, state_seconds=0.0, prune=None
+):
     """Trains a unit; by default its last weights are the best ones."""
     folder = Path(folder)
     rows = make_rows(folder.parent / "rows")
@@ -88,6 +92,9 @@ def train(folder, callbacks=(), score=None, steps=STEPS, state_seconds=0.0):
         EVERY,
         callbacks,
         state_seconds,
+        MagnitudePruning(distiller.student, prune, 2, 8, every=3)
+        if prune
+        else None,
     )
     return result, distiller
 
@@ -266,6 +273,27 @@ def test_finished_unit_is_not_run_again(tmp_path, monkeypatch):
     assert again == result
     assert_equal_weights(weights(other), weights(distiller), tolerance=0)
     assert names(tmp_path / "unit") == before
+
+
+class TestPruned:
+    def test_student_from_before_the_end_is_not_kept(self, tmp_path):
+        scores = iter([0.9, 0.5, 0.4])
+        result, distiller = train(
+            tmp_path / "unit", score=lambda: next(scores), prune=0.5
+        )
+        assert (result["best_step"], result["best_score"]) == (10, 0.5)
+        assert share_of_zeros(distiller.student) == 0.5
+
+    # Before the first choice, between two, at the last, and after it.
+    @pytest.mark.parametrize("step", [1, 4, 8, 9])
+    def test_killed_one_goes_on_exactly(self, tmp_path, step):
+        _, whole = train(tmp_path / "whole", prune=0.5)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "unit", [At(step, interrupt)], prune=0.5)
+        steps = Steps()
+        _, killed = train(tmp_path / "unit", [steps], prune=0.5)
+        assert steps.seen[0] == step + 1
+        assert_equal_weights(weights(killed), weights(whole), tolerance=0)
 
 
 def test_killed_process_goes_on_to_the_same_weights(tmp_path):

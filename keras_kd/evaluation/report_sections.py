@@ -59,6 +59,12 @@ def score_columns(result: dict) -> dict[str, list[str]]:
         ],
         "ECE": cells(lambda values: tables.spread(values, 3), "ece"),
         "parameters": cells(tables.whole, "parameters"),
+        "zeros": cells(
+            lambda shares: (
+                tables.percent(np.mean(shares)) if shares.size else ""
+            ),
+            "zeros",
+        ),
         "size": cells(tables.size, "bytes"),
         "steps": cells(tables.whole, "steps"),
         "seconds": cells(tables.whole, "seconds"),
@@ -196,6 +202,9 @@ def export_section(result: dict) -> list[str]:
         "format": cells(str, "format"),
         "quantization": cells(str, "quantization"),
         "size": cells(lambda value: tables.size([value]), "bytes"),
+        "compressed": cells(
+            lambda value: tables.size([value]), "compressed_bytes"
+        ),
         "rows compared": cells(tables.general, "rows"),
         "largest logit difference": cells(tables.general, "max_difference"),
         AGREEMENT_WITH_KERAS.get(kind, "same as Keras"): [

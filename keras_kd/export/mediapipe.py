@@ -24,6 +24,7 @@ from keras_kd.export.export_arguments import check_vocabulary
 from keras_kd.export.float32_copy import float32_copy
 from keras_kd.export.litert import check_operations
 from keras_kd.export.litert import check_same_outputs
+from keras_kd.export.litert import file_sizes
 from keras_kd.export.litert import keras_outputs
 from keras_kd.export.litert import load_file
 from keras_kd.export.litert import run_conversion
@@ -152,7 +153,7 @@ def export_mediapipe(
         # What is shipped is the file with its attachments: it must still load.
         first = {name: values[:1] for name, values in features.items()}
         check_same_outputs(load_file(temporary).predict(first), received)
-        report["bytes"] = temporary.stat().st_size
+        report.update(file_sizes(temporary))
     return {**report, "ops": ops, "warnings": vocabulary_warnings(tokenizer)}
 
 
