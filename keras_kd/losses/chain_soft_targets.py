@@ -3,18 +3,13 @@
 import keras
 from keras import ops
 
-from keras_kd.batch import LOGITS
-from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.linear_chain import log_marginals
 from keras_kd.losses.linear_chain import tag_count
-from keras_kd.losses.masking import masked_mean
-from keras_kd.losses.temperature import check_temperature
-from keras_kd.losses.temperature import temperature_at
-from keras_kd.losses.temperature import temperature_config
+from keras_kd.losses.tempered_loss import TemperedLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class ChainSoftTargets(DistillationLoss):
+class ChainSoftTargets(TemperedLoss):
     """Matches the tag probabilities of a linear chain to the teacher's.
 
     What the chain says of one word is its marginal: the sum over all sequences
@@ -55,24 +50,10 @@ class ChainSoftTargets(DistillationLoss):
     0.3278
     """
 
-    outputs = (LOGITS,)
     # A teacher without a chain has fewer logits.
     same_width = False
 
-    def __init__(
-        self,
-        temperature=2.0,
-        weight=1.0,
-        scale_by_temperature_squared=True,
-        name=None,
-    ):
-        super().__init__(weight=weight, name=name)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.scale_by_temperature_squared = scale_by_temperature_squared
-
-    def per_example(self, student, teacher, context):
-        student, teacher = student[LOGITS], teacher[LOGITS]
+    def prepare(self, student, teacher, context):
         tags = tag_count(student.shape[-1])
         if teacher.shape[-1] not in (tags, student.shape[-1]):
             raise ValueError(
@@ -80,9 +61,10 @@ class ChainSoftTargets(DistillationLoss):
                 f"their {student.shape[-1]} potentials. Received: "
                 f"{teacher.shape[-1]} logits."
             )
-        temperature = temperature_at(
-            self.temperature, context.step, student.dtype
-        )
+        return student, teacher
+
+    def compare(self, student, teacher, temperature, context):
+        tags = tag_count(student.shape[-1])
         mask = context.logits_mask
         if mask is None:
             mask = ops.ones(ops.shape(student)[:2], "int32")
@@ -93,14 +75,4 @@ class ChainSoftTargets(DistillationLoss):
             return log_marginals(logits / temperature, mask)
 
         own, target = log_probabilities(student), log_probabilities(teacher)
-        values = ops.sum(ops.exp(target) * (target - own), axis=-1)
-        if self.scale_by_temperature_squared:
-            values = values * temperature**2
-        return masked_mean(values, mask)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "temperature": temperature_config(self.temperature),
-            "scale_by_temperature_squared": self.scale_by_temperature_squared,
-        }
+        return ops.sum(ops.exp(target) * (target - own), axis=-1)

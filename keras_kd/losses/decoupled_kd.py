@@ -3,16 +3,11 @@
 import keras
 from keras import ops
 
-from keras_kd.batch import LOGITS
-from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.losses.distillation_loss import check_same_last_axis
 from keras_kd.losses.distillation_loss import check_weight
-from keras_kd.losses.masking import masked_mean
 from keras_kd.losses.target_classes import is_class
 from keras_kd.losses.target_classes import target_classes
-from keras_kd.losses.temperature import check_temperature
-from keras_kd.losses.temperature import temperature_at
 from keras_kd.losses.temperature import temperature_config
+from keras_kd.losses.tempered_loss import TemperedLoss
 from keras_kd.schedules import value_at
 
 # A logit of a class that is left out; its probability is 0 in any type.
@@ -60,7 +55,7 @@ def decoupled_divergences(student_logits, teacher_logits, classes, temperature):
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class DecoupledKD(DistillationLoss):
+class DecoupledKD(TemperedLoss):
     """Weighs what the teacher says of the wrong classes by itself (DKD).
 
     In soft targets the wrong classes' share is multiplied by $1 - p_t$: the
@@ -109,7 +104,7 @@ class DecoupledKD(DistillationLoss):
     0.451
     """
 
-    outputs = (LOGITS,)
+    least_outputs = 2
 
     def __init__(
         self,
@@ -120,21 +115,15 @@ class DecoupledKD(DistillationLoss):
         scale_by_temperature_squared=True,
         name="decoupled_kd",
     ):
-        super().__init__(weight=weight, name=name)
-        check_temperature(temperature)
+        super().__init__(
+            temperature, weight, scale_by_temperature_squared, name
+        )
         check_weight("`target_weight`", target_weight)
         check_weight("`other_weight`", other_weight)
-        self.temperature = temperature
         self.target_weight = target_weight
         self.other_weight = other_weight
-        self.scale_by_temperature_squared = scale_by_temperature_squared
 
-    def per_example(self, student, teacher, context):
-        student, teacher = student[LOGITS], teacher[LOGITS]
-        check_same_last_axis(self.name, student, teacher, least=2)
-        temperature = temperature_at(
-            self.temperature, context.step, student.dtype
-        )
+    def compare(self, student, teacher, temperature, context):
         of_target, of_others = decoupled_divergences(
             student, teacher, target_classes(teacher, context), temperature
         )
@@ -142,18 +131,11 @@ class DecoupledKD(DistillationLoss):
             ops.cast(value_at(weight, context.step), student.dtype)
             for weight in (self.target_weight, self.other_weight)
         )
-        values = target_weight * of_target + other_weight * of_others
-        if self.scale_by_temperature_squared:
-            values = values * temperature**2
-        if len(values.shape) == 2:
-            values = masked_mean(values, context.logits_mask)
-        return values
+        return target_weight * of_target + other_weight * of_others
 
     def get_config(self):
         return {
             **super().get_config(),
-            "temperature": temperature_config(self.temperature),
             "target_weight": temperature_config(self.target_weight),
             "other_weight": temperature_config(self.other_weight),
-            "scale_by_temperature_squared": self.scale_by_temperature_squared,
         }

@@ -3,12 +3,10 @@
 import keras
 from keras import ops
 
-from keras_kd.batch import LOGITS
 from keras_kd.batch import NO_TOKEN
-from keras_kd.losses.distillation_loss import check_same_last_axis
 from keras_kd.losses.masking import masked_mean
-from keras_kd.losses.soft_targets import SoftTargets
-from keras_kd.losses.temperature import temperature_of
+from keras_kd.losses.soft_targets import soft_target_divergence
+from keras_kd.losses.tempered_loss import TemperedLoss
 
 
 def told_positions(context, like):
@@ -24,7 +22,7 @@ def told_positions(context, like):
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class MaskedSoftTargets(SoftTargets):
+class MaskedSoftTargets(TemperedLoss):
     """Matches the words that a student and its teacher take for likely.
 
     `SoftTargets` at the places that a language model is asked about: the masks
@@ -65,29 +63,10 @@ class MaskedSoftTargets(SoftTargets):
     [0.0]
     """
 
-    def __init__(
-        self,
-        temperature=2.0,
-        weight=1.0,
-        scale_by_temperature_squared=True,
-        name=None,
-    ):
-        super().__init__(
-            temperature, weight, scale_by_temperature_squared, name=name
-        )
+    least_outputs = 2
 
-    def per_example(self, student, teacher, context):
-        student, teacher = student[LOGITS], teacher[LOGITS]
-        check_same_last_axis(self.name, student, teacher, least=2)
-        temperature = temperature_of(
-            self.temperature, student, teacher, context
-        )
-        values = self.compare(student, teacher, temperature)
-        if self.scale_by_temperature_squared:
-            values = values * temperature**2
+    def compare(self, student, teacher, temperature, context):
+        return soft_target_divergence(student, teacher, temperature)
+
+    def mean_over_tokens(self, values, context):
         return masked_mean(values, told_positions(context, values))
-
-    def get_config(self):
-        config = super().get_config()
-        config.pop("probability_shift")
-        return config

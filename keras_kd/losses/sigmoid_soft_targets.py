@@ -3,13 +3,7 @@
 import keras
 from keras import ops
 
-from keras_kd.batch import LOGITS
-from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.losses.distillation_loss import check_same_last_axis
-from keras_kd.losses.masking import masked_mean
-from keras_kd.losses.temperature import check_temperature
-from keras_kd.losses.temperature import temperature_at
-from keras_kd.losses.temperature import temperature_config
+from keras_kd.losses.tempered_loss import TemperedLoss
 
 
 def bernoulli_divergence(student_logits, teacher_logits, temperature):
@@ -36,7 +30,7 @@ def bernoulli_divergence(student_logits, teacher_logits, temperature):
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class SigmoidSoftTargets(DistillationLoss):
+class SigmoidSoftTargets(TemperedLoss):
     """Matches the student's label probabilities in multi-label tasks.
 
     Each label is a Bernoulli variable of its own, so that probabilities need
@@ -78,8 +72,6 @@ class SigmoidSoftTargets(DistillationLoss):
     0.3278
     """
 
-    outputs = (LOGITS,)
-
     def __init__(
         self,
         temperature=1.0,
@@ -87,29 +79,9 @@ class SigmoidSoftTargets(DistillationLoss):
         scale_by_temperature_squared=True,
         name=None,
     ):
-        super().__init__(weight=weight, name=name)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.scale_by_temperature_squared = scale_by_temperature_squared
-
-    def per_example(self, student, teacher, context):
-        student, teacher = student[LOGITS], teacher[LOGITS]
-        check_same_last_axis(self.name, student, teacher)
-        temperature = temperature_at(
-            self.temperature, context.step, student.dtype
-        )
-        values = bernoulli_divergence(student, teacher, temperature)
-        if self.scale_by_temperature_squared:
-            values = values * temperature**2
-        return (
-            masked_mean(values, context.logits_mask)
-            if len(values.shape) == 2
-            else values
+        super().__init__(
+            temperature, weight, scale_by_temperature_squared, name
         )
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "temperature": temperature_config(self.temperature),
-            "scale_by_temperature_squared": self.scale_by_temperature_squared,
-        }
+    def compare(self, student, teacher, temperature, context):
+        return bernoulli_divergence(student, teacher, temperature)

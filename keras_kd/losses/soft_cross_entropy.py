@@ -68,5 +68,5 @@ class SoftCrossEntropy(SoftTargets):
     0.6931
     """
 
-    def compare(self, student, teacher, temperature):
+    def compare(self, student, teacher, temperature, context):
         return soft_cross_entropy(student, teacher, temperature)

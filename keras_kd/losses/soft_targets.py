@@ -3,15 +3,9 @@
 import keras
 from keras import ops
 
-from keras_kd.batch import LOGITS
-from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.losses.distillation_loss import check_same_last_axis
-from keras_kd.losses.masking import masked_mean
 from keras_kd.losses.target_classes import probability_shift
 from keras_kd.losses.target_classes import target_classes
-from keras_kd.losses.temperature import check_temperature
-from keras_kd.losses.temperature import temperature_config
-from keras_kd.losses.temperature import temperature_of
+from keras_kd.losses.tempered_loss import TemperedLoss
 
 
 def soft_target_divergence(student_logits, teacher_logits, temperature):
@@ -41,7 +35,7 @@ def tempered_log_softmax(logits, temperature):
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class SoftTargets(DistillationLoss):
+class SoftTargets(TemperedLoss):
     """Matches the student's class probabilities to the teacher's.
 
     The wrong classes' probabilities carry what the teacher knows beyond the
@@ -89,7 +83,8 @@ class SoftTargets(DistillationLoss):
     13.615
     """
 
-    outputs = (LOGITS,)
+    of_examples = True
+    least_outputs = 2
 
     def __init__(
         self,
@@ -99,36 +94,21 @@ class SoftTargets(DistillationLoss):
         probability_shift=False,
         name=None,
     ):
-        super().__init__(weight=weight, name=name)
-        check_temperature(temperature, of_examples=True)
-        self.temperature = temperature
-        self.scale_by_temperature_squared = scale_by_temperature_squared
+        super().__init__(
+            temperature, weight, scale_by_temperature_squared, name
+        )
         self.probability_shift = probability_shift
 
-    def compare(self, student, teacher, temperature):
-        """The loss of each row, before the factor; as the pure function."""
-        return soft_target_divergence(student, teacher, temperature)
-
-    def per_example(self, student, teacher, context):
-        student, teacher = student[LOGITS], teacher[LOGITS]
-        check_same_last_axis(self.name, student, teacher, least=2)
+    def prepare(self, student, teacher, context):
+        student, teacher = super().prepare(student, teacher, context)
         if self.probability_shift:
             classes = target_classes(teacher, context)
             teacher = probability_shift(teacher, classes)
-        temperature = temperature_of(
-            self.temperature, student, teacher, context
-        )
-        values = self.compare(student, teacher, temperature)
-        if self.scale_by_temperature_squared:
-            values = values * temperature**2
-        if len(values.shape) == 2:
-            values = masked_mean(values, context.logits_mask)
-        return values
+        return student, teacher
+
+    def compare(self, student, teacher, temperature, context):
+        return soft_target_divergence(student, teacher, temperature)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "temperature": temperature_config(self.temperature),
-            "scale_by_temperature_squared": self.scale_by_temperature_squared,
-            "probability_shift": self.probability_shift,
-        }
+        shift = self.probability_shift
+        return {**super().get_config(), "probability_shift": shift}

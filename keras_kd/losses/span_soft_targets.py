@@ -3,18 +3,13 @@
 import keras
 from keras import ops
 
-from keras_kd.batch import LOGITS
-from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.losses.distillation_loss import check_same_last_axis
 from keras_kd.losses.soft_targets import soft_target_divergence
 from keras_kd.losses.span_cross_entropy import over_tokens
-from keras_kd.losses.temperature import check_temperature
-from keras_kd.losses.temperature import temperature_at
-from keras_kd.losses.temperature import temperature_config
+from keras_kd.losses.tempered_loss import TemperedLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
-class SpanSoftTargets(DistillationLoss):
+class SpanSoftTargets(TemperedLoss):
     """Matches where the teacher thinks that an answer starts, and ends.
 
     The logits of a row are one distribution over its tokens for the start and
@@ -54,44 +49,18 @@ class SpanSoftTargets(DistillationLoss):
     0.1639
     """
 
-    outputs = (LOGITS,)
-
-    def __init__(
-        self,
-        temperature=2.0,
-        weight=1.0,
-        scale_by_temperature_squared=True,
-        name=None,
-    ):
-        super().__init__(weight=weight, name=name)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.scale_by_temperature_squared = scale_by_temperature_squared
-
-    def per_example(self, student, teacher, context):
-        student, teacher = student[LOGITS], teacher[LOGITS]
-        check_same_last_axis(self.name, student, teacher)
+    def prepare(self, student, teacher, context):
+        student, teacher = super().prepare(student, teacher, context)
         if len(student.shape) != 3:
             raise ValueError(
                 f"Loss '{self.name}' needs logits `[batch, length, outputs]`. "
                 f"Received: {tuple(student.shape)}. Take SoftTargets for "
                 "classes."
             )
-        temperature = temperature_at(
-            self.temperature, context.step, student.dtype
-        )
-        student, teacher = (
-            over_tokens(logits, context.logits_mask)
-            for logits in (student, teacher)
-        )
-        values = soft_target_divergence(student, teacher, temperature)
-        if self.scale_by_temperature_squared:
-            values = values * temperature**2
-        return ops.mean(values, axis=-1)
+        mask = context.logits_mask
+        return over_tokens(student, mask), over_tokens(teacher, mask)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "temperature": temperature_config(self.temperature),
-            "scale_by_temperature_squared": self.scale_by_temperature_squared,
-        }
+    def compare(self, student, teacher, temperature, context):
+        # Of the start and of the end, which are the outputs.
+        values = soft_target_divergence(student, teacher, temperature)
+        return ops.mean(values, axis=-1)

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.losses.distillation_loss import weighted_mean
+from keras_kd.losses.masking import masked_mean
 from keras_kd.losses.soft_targets import SoftTargets
-from keras_kd.losses.soft_targets import masked_mean
 from keras_kd.losses.soft_targets import soft_target_divergence
 from keras_kd.schedules import LinearWarmupDecay
 
