@@ -2,6 +2,9 @@
 
 import functools
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +32,13 @@ def label_with_beam(
 ):
     """Labels rows as `TeacherTargets.label` does, on the workers of Beam.
 
-    A worker is given the numbers of the rows of a shard. It opens teacher and
-    rows by their folders, which all workers must see, and writes the shard
-    with its manifest: files of the same names, and of the same values, as one
-    process writes. A worker that dies has written a shard or nothing, and it
-    is for the runner to give its work to another one (the local one does not).
-    A pipeline that fails is started again with what is missing.
+    A worker is given the numbers of the rows of a shard. It labels them in a
+    process of its own, which opens teacher and rows by their folders, that all
+    workers must see, and writes the shard with its manifest: files of the same
+    names, and of the same values, as one process writes. A process that is
+    killed, for its memory for example, has written a shard or nothing. The
+    worker then reports an error, and it is for the runner to try the shard
+    again. A pipeline that fails is started again with what is missing.
 
     Args:
         teacher: Folder of a saved teacher, or of Hugging Face.
@@ -86,7 +90,7 @@ def label_with_beam(
                     line
                     | beam.Create([rows.numbers[p].tolist() for p in parts])
                     | beam.Reshuffle()  # Else one worker would have them all.
-                    | beam.Map(label_part, setting, make_runtime)
+                    | beam.ParDo(_label_shards(beam, setting, make_runtime))
                 )
         except Exception as error:  # Each runner has errors of its own.
             reason = error
@@ -100,8 +104,37 @@ def label_with_beam(
     return targets
 
 
+def _label_shards(beam, setting, make_runtime):
+    """The `beam.DoFn` of `label_part`, each instance with its own process."""
+
+    class LabelShards(beam.DoFn):
+        def setup(self):
+            # A fork of a process with TensorFlow's threads would hang.
+            self.process_of_worker = ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn")
+            )
+
+        def process(self, numbers):
+            try:
+                yield self.process_of_worker.submit(
+                    label_part, numbers, setting, make_runtime
+                ).result()
+            except BrokenProcessPool as error:
+                self.setup()
+                raise RuntimeError(
+                    f"The process that labelled {len(numbers)} rows was "
+                    "killed. Nothing half-written is left. If it was killed "
+                    "for its memory, give fewer workers."
+                ) from error
+
+        def teardown(self):
+            self.process_of_worker.shutdown()
+
+    return LabelShards()
+
+
 def label_part(numbers, setting, make_runtime=None):
-    """What a worker does: labels the rows of one shard.
+    """What the process of a worker does: labels the rows of one shard.
 
     Args:
         numbers: List of row numbers over all folders of rows.
@@ -127,7 +160,7 @@ def label_part(numbers, setting, make_runtime=None):
 
 @functools.cache
 def _open_runtime(teacher, folder, make_runtime):
-    """The teacher of a worker, opened once."""
+    """The teacher of a process, opened once."""
     teacher = Teacher.open(teacher)
     if make_runtime is None:
         return keras_runtime(teacher.model)

@@ -1,10 +1,6 @@
 """Apache Beam: the files that one process writes, whoever dies."""
 
-import os
-import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +12,6 @@ from keras_kd.teachers.target_shards import read_tensors
 from tests import tiny
 from tests.teachers import beam_runtimes
 
-ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ["--runner=DirectRunner", "--direct_num_workers=2"]
 
 
@@ -92,32 +87,31 @@ def test_same_files_as_of_one_process(teacher, folder, rows, tmp_path, options):
     assert len(said) == 1
 
 
-def test_a_worker_that_is_killed(teacher, folder, rows, tmp_path):
-    """Beam's local runner works in this process: it dies as a whole."""
+@pytest.mark.parametrize(
+    ("runner", "pipelines"),
+    [
+        # It tries a shard again by itself.
+        ("BundleBasedDirectRunner", 1),
+        # It fails, and is started again with what is missing.
+        ("DirectRunner", 2),
+    ],
+)
+def test_a_worker_that_is_killed(
+    teacher, folder, rows, tmp_path, runner, pipelines
+):
     needs_beam()
-    script = (
-        "import sys; from keras_kd.data.rows import Rows; "
-        "from keras_kd.teachers.beam_labelling import label_with_beam; "
-        "from tests.teachers.beam_runtimes import dies_in_the_middle; "
-        "rows = Rows.join([Rows.open(f) for f in sys.argv[3:]]); "
-        "label_with_beam(*sys.argv[1:2], rows, sys.argv[2], "
-        "rows_per_shard=4, make_runtime=dies_in_the_middle)"
-    )
-    parts = [part.folder for part in rows.parts]
-    rows = type(rows).join([type(rows).open(part) for part in parts])
-    done = subprocess.run(
-        [sys.executable, "-c", script, folder, tmp_path / "beam", *parts],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
-    labelled = len(TeacherTargets(tmp_path / "beam", teacher.fingerprint))
     said = []
-    label_with_beam(folder, rows, tmp_path / "beam", [], 4, say=said.append)
-    assert 0 < labelled < len(rows)
-    missing = len(np.unique(rows.keys())) - labelled
-    assert f"labels {missing} rows" in said[0]
+    label_with_beam(
+        folder,
+        rows,
+        tmp_path / "beam",
+        [f"--runner={runner}"],
+        4,
+        make_runtime=beam_runtimes.dies_once,
+        say=said.append,
+    )
+    assert (tmp_path / "died").exists()
+    assert len(said) == pipelines
     assert_same_files(
         alone(teacher, rows, tmp_path / "alone"), tmp_path / "beam"
     )
