@@ -16,9 +16,9 @@ import argparse
 import dataclasses
 import sys
 
-from keras_kd.cli import add_traceback
-from keras_kd.cli import guarded
-from keras_kd.cli import load_keras
+from keras_kd.commands.guard import guarded
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_traceback
 from keras_kd.configuration import setting_type
 from keras_kd.masked_lm_settings import MaskedLMSettings
 from keras_kd.setting_flags import flag_of

@@ -14,9 +14,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_kd.cli import add_traceback
-from keras_kd.cli import guarded
-from keras_kd.cli import load_keras
+from keras_kd.commands.guard import guarded
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_traceback
 from recipes.teacher import find_teacher
 
 VALIDATION_TEXTS = 500

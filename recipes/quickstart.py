@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_kd.cli import add_run
-from keras_kd.cli import guarded
-from keras_kd.cli import run_distill
+from keras_kd.commands.guard import guarded
+from keras_kd.commands.parsers import add_run
+from keras_kd.commands.training import run_distill
 from keras_kd.setting_flags import add_settings
 from recipes.teacher import find_teacher
 

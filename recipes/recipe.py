@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
-from keras_kd.cli import add_run
-from keras_kd.cli import guarded
-from keras_kd.cli import load_keras
-from keras_kd.cli import run_distill
-from keras_kd.cli import run_study
-from keras_kd.cli import run_tune
+from keras_kd.commands.guard import guarded
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_run
+from keras_kd.commands.training import run_distill
+from keras_kd.commands.training import run_study
+from keras_kd.commands.training import run_tune
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
 from keras_kd.setting_flags import add_settings

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_kd.cli import load_keras
+from keras_kd.commands.guard import load_keras
 from keras_kd.configuration import ConfigurationError
 from keras_kd.setting_flags import resolve_settings
 

@@ -20,7 +20,7 @@ your own, as recipes.own_data reads it.
 import argparse
 import sys
 
-from keras_kd.cli import guarded
+from keras_kd.commands.guard import guarded
 from keras_kd.configuration import ConfigurationError
 from recipes.own_data import RECIPE as OWN_DATA
 from recipes.recipe import Recipe

@@ -13,10 +13,11 @@ import types
 import pytest
 
 import keras_kd
-from keras_kd import cli
 from keras_kd import distillation
 from keras_kd import setting_flags
 from keras_kd.cli import main
+from keras_kd.commands import student as student_commands
+from keras_kd.commands.training import shown_command
 from keras_kd.configuration import Configuration
 from keras_kd.deployment import TrainedStudent
 from keras_kd.export.errors import ExportError
@@ -555,7 +556,9 @@ class TestPredict:
                 task=types.SimpleNamespace(name="regression", show=str),
                 predict=lambda texts: asked.extend(texts) or [answer],
             )
-            monkeypatch.setattr(cli, "_open_student", lambda folder: student)
+            monkeypatch.setattr(
+                student_commands, "_open_student", lambda folder: student
+            )
             return asked
 
         return stand_in
@@ -607,7 +610,7 @@ class TestBrokenPipe:
         def closed(folder):
             raise BrokenPipeError(32, "Broken pipe")
 
-        monkeypatch.setattr(cli, "_open_student", closed)
+        monkeypatch.setattr(student_commands, "_open_student", closed)
         assert run("predict", "run", "a film", "--traceback") == (141, "", "")
 
 
@@ -724,4 +727,4 @@ def test_shown_command_can_be_typed_again(monkeypatch):
     monkeypatch.setattr(
         sys, "argv", ["/usr/bin/keras-kd", "predict", "run", "a film"]
     )
-    assert cli.shown_command() == "keras-kd predict run 'a film'"
+    assert shown_command() == "keras-kd predict run 'a film'"

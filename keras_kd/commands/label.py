@@ -3,6 +3,12 @@
 import argparse
 import re
 
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_run
+from keras_kd.commands.training import resolve_run
+from keras_kd.setting_flags import add_settings
+
 DESCRIPTION = """\
 Have the teacher label what a run needs, and train no student: `keras-kd
 distill` with the same settings, or with the same --cache, data and teacher,
@@ -19,19 +25,13 @@ A process that was stopped goes on when the same command is given again.
 
 
 def add_label(commands):
-    """Adds the command to the others of `keras-kd`."""
-    from keras_kd.cli import add_run
-    from keras_kd.setting_flags import add_settings
-
-    command = commands.add_parser(
-        "label",
-        help="fill the cache of teacher targets",
-        usage="keras-kd label --train FILE --teacher DIR --run DIR "
-        "[--shard I/N | --beam [NAME=VALUE ...]] [settings]",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    """Adds the command."""
+    text = "fill the cache of teacher targets"
+    command = add_command(commands, "label", text, _label, DESCRIPTION)
+    command.usage = (
+        "keras-kd label --train FILE --teacher DIR --run DIR "
+        "[--shard I/N | --beam [NAME=VALUE ...]] [settings]"
     )
-    command.set_defaults(action=_label)
     add_run(command)
     how = command.add_mutually_exclusive_group()
     how.add_argument(
@@ -62,11 +62,9 @@ def share(text):
 
 
 def _label(options):
-    from keras_kd import cli
-
-    resolved = cli.resolve_run(options)
+    resolved = resolve_run(options)
     if resolved is not None:
-        cli.load_keras()
+        load_keras()
         from keras_kd.labelling import label
 
         beam = options.beam

@@ -1,4 +1,8 @@
-"""`keras-kd neighbours`: its flags, and what it does."""
+"""The command `keras-kd neighbours`."""
+
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_traceback
 
 DESCRIPTION = """\
 Print the nearest words by the cosine of their vectors, in the word tables of a
@@ -9,12 +13,13 @@ example:
 """
 
 
-def add_neighbours(parser):
-    """Adds the flags.
-
-    Args:
-        parser: The parser of the command.
-    """
+def add_neighbours(commands):
+    """Adds the command."""
+    parser = add_command(
+        commands, "neighbours", "the words that models have beside a word",
+        _neighbours, DESCRIPTION,
+    )  # fmt: skip
+    add_traceback(parser)
     parser.add_argument(
         "runs", nargs="+", metavar="RUN",
         help="folders of runs, or of models of Hugging Face",
@@ -29,8 +34,8 @@ def add_neighbours(parser):
     )  # fmt: skip
 
 
-def print_neighbours(options):
-    """Prints the table that parsed flags ask for."""
+def _neighbours(options):
+    load_keras()
     from keras_kd.neighbours import neighbours_table
 
     table = neighbours_table(options.words, options.runs, options.count)

@@ -1,12 +1,16 @@
-"""`keras-kd benchmark` as flags."""
+"""The command `keras-kd benchmark`."""
+
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_traceback
 
 
-def add_benchmark(parser):
-    """Adds the run, and what is measured."""
+def add_benchmark(commands):
+    """Adds the command."""
+    text = "time a run's teacher, student and files side by side"
+    parser = add_command(commands, "benchmark", text, _benchmark)
     parser.add_argument("run", help="folder of the run", metavar="RUN")
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where an error arose"
-    )
+    add_traceback(parser)
     parser.add_argument(
         "--threads",
         type=int,
@@ -28,8 +32,8 @@ def add_benchmark(parser):
     )
 
 
-def run_benchmark(options):
-    """Measures as parsed flags say."""
+def _benchmark(options):
+    load_keras()
     from keras_kd.run_benchmark import benchmark
 
     benchmark(options.run, options.lengths, options.threads, options.rows)

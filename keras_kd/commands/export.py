@@ -1,0 +1,69 @@
+"""The commands on files: export writes them, inspect reads them."""
+
+import functools
+import json
+import sys
+
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_traceback
+from keras_kd.configuration import QUANTIZATIONS
+
+
+def add_export(commands):
+    """Adds the commands."""
+    command = add_command(
+        commands, "export", "write and verify a run's student again", _export
+    )
+    command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
+    command.add_argument(
+        "--format",
+        choices=("saved_model", "litert", "mediapipe", "huggingface"),
+        default="litert",
+        help="huggingface: of a bert student (default: litert)",
+    )
+    command.add_argument(
+        "--quantize",
+        choices=QUANTIZATIONS,
+        default="dynamic",
+        help="of a .tflite file (default: dynamic)",
+    )
+    command.add_argument(
+        "--length",
+        metavar="N",
+        help="tokens that a .tflite file takes, or dynamic for any number, "
+        "not with mediapipe (default: --max-length of the run)",
+    )
+
+    command = add_command(
+        commands, "inspect", "print what a .tflite says of itself", _inspect
+    )
+    command.add_argument("file", help="the file", metavar="FILE")
+    add_traceback(command)
+
+
+def _export(options):
+    load_keras()
+    if options.format == "huggingface":
+        from keras_kd.huggingface_run import export_huggingface
+
+        print(json.dumps(export_huggingface(options.run), indent=2))
+        return
+    from keras_kd.distillation import export_again
+
+    name = options.format
+    if name != "saved_model":
+        prefix = None if name == "litert" else name
+        parts = [prefix, options.quantize, options.length]
+        name = "/".join(filter(None, parts))
+    say = functools.partial(print, file=sys.stderr)
+    for report in export_again(options.run, [name], say):
+        print(json.dumps(report, indent=2))
+
+
+def _inspect(options):
+    from keras_kd.export.inspection import inspect_file
+
+    for name, value in inspect_file(options.file).items():
+        print(f"{name + ':':<12} {value}")

@@ -1,0 +1,54 @@
+"""Flags that several commands share."""
+
+import argparse
+
+
+def add_command(commands, name, text, action, description=None):
+    """Adds a command, and gives its parser.
+
+    Args:
+        commands: What `add_subparsers` gave.
+        name: What is typed.
+        text: What it does, in a line.
+        action: Function of the parsed options; gives the exit status, or
+            nothing for 0.
+        description: What `--help` says; by default the text.
+    """
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=description or text.capitalize() + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(action=action)
+    return command
+
+
+def add_run(parser, folder=None):
+    """Adds the flags that every training has beside its settings.
+
+    Args:
+        parser: The parser of a command or a recipe.
+        folder: In words, the folder that a run has by itself.
+    """
+    parser.add_argument(
+        "--run",
+        metavar="DIR",
+        help="folder of the run" + (f" (default: {folder})" if folder else ""),
+    )
+    parser.add_argument(
+        "--config", help="JSON file of settings; flags win", metavar="FILE"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the resolved settings, and stop",
+    )
+    add_traceback(parser)
+
+
+def add_traceback(parser):
+    """Adds the flag that `guarded` reads."""
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where an error arose"
+    )

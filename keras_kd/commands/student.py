@@ -1,0 +1,101 @@
+"""The commands that ask a run's student: evaluate and predict."""
+
+import dataclasses
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from keras_kd.commands.guard import load_keras
+from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_traceback
+from keras_kd.data.errors import DataError
+
+
+def add_student(commands):
+    """Adds the commands."""
+    command = add_command(
+        commands, "evaluate", "score a run's student on a file", _evaluate
+    )
+    command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
+    command.add_argument(
+        "--data", required=True, help="labelled rows", metavar="FILE"
+    )
+    command.add_argument(
+        "--split", help="split, where --data is a tfds:NAME", metavar="NAME"
+    )
+    command.add_argument(
+        "--file",
+        help="score this .tflite of the run instead of the student",
+        metavar="FILE",
+    )
+
+    command = add_command(
+        commands, "predict", "the student's answers for texts", _predict
+    )
+    command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
+    command.add_argument(
+        "texts",
+        nargs="*",
+        help="texts; without any, a line each from stdin. Of a run on pairs: "
+        "two texts each, or on a line with a tab between; of question "
+        "answering: a question and a text",
+    )
+
+
+def _evaluate(options):
+    student = _open_student(options.run)
+    settings = dataclasses.replace(student.run.configuration, test=options.data)
+    if options.split is not None:
+        settings.test_split = options.split
+    from keras_kd.run_sources import read_part
+
+    examples = read_part(settings, "test")
+    with tempfile.TemporaryDirectory() as folder:
+        scores = student.score(examples, Path(folder) / "rows", options.file)
+    print(json.dumps(scores, indent=2, ensure_ascii=False))
+
+
+def _predict(options):
+    student = _open_student(options.run)
+    reads_pairs = student.run.configuration.text_pair is not None
+    if not reads_pairs and student.task.name != "question_answering":
+        texts = options.texts or (line.rstrip("\n") for line in sys.stdin)
+    else:
+        texts = _pairs(options.texts)
+    for text in texts:
+        ((answer, probability),) = student.predict([text])
+        asked = [text] if isinstance(text, str) else text
+        columns = [student.task.show(answer), *asked]
+        if probability is not None:
+            columns.insert(1, f"{probability:.3f}")
+        print(*columns, sep="\t")
+
+
+def _pairs(texts):
+    """The pairs of texts that were typed, or stand on standard input."""
+    if not texts:
+        for number, line in enumerate(sys.stdin, 1):
+            pair = tuple(line.rstrip("\n").split("\t"))
+            if len(pair) != 2:
+                raise DataError(
+                    f"Line {number} has {len(pair)} columns. Expected two "
+                    "texts with a tab between: the run is on pairs."
+                )
+            yield pair
+    if len(texts) % 2:
+        raise DataError(
+            f"The run is on pairs of texts. Received: {len(texts)}. Give two "
+            "texts each."
+        )
+    yield from zip(texts[::2], texts[1::2])
+
+
+def _open_student(folder):
+    load_keras()
+    from keras_kd.deployment import TrainedStudent
+    from keras_kd.run_folder import RunFolder
+
+    return TrainedStudent(RunFolder.open(folder))
