@@ -7,9 +7,15 @@ whole: it does not matter how many micro-batches and replicas share it, nor how
 unevenly.
 """
 
+import functools
+import math
+
 import tensorflow as tf
 
 from keras_kd import distribution
+
+# Trainable numbers, from which an update is fused.
+LARGE = 1_000_000
 
 
 def train_step(distiller, x, targets, sample_weight):
@@ -40,7 +46,7 @@ def train_step(distiller, x, targets, sample_weight):
     numerators, penalty = distribution.sum_over_replicas((numerators, penalty))
     # Before the optimizer counts the step, which schedules go by.
     _log(distiller, numerators, denominators, penalty, all_rows)
-    _apply(distiller.optimizer, gradients, distiller.trainable_weights)
+    _apply(distiller, gradients)
     return distribution.logs_of_replica(
         distiller.compute_metrics(x, targets, y_pred, sample_weight)
     )
@@ -203,7 +209,7 @@ def _accumulate(distiller, x, targets, sample_weight, denominators, share):
     return gradients, numerators, penalty, y_pred
 
 
-def _apply(optimizer, gradients, weights):
+def _apply(distiller, gradients):
     """Applies the gradients of the whole batch.
 
     Keras clips each replica's gradient before it sums them, which is another
@@ -211,6 +217,7 @@ def _apply(optimizer, gradients, weights):
     are finite under a loss scale. So they are summed here; the share that each
     replica then hands over is summed to the whole once more.
     """
+    optimizer = distiller.optimizer
     replicas = distribution.replica_count()
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     clips = (inner.clipnorm, inner.global_clipnorm, inner.clipvalue)
@@ -224,7 +231,34 @@ def _apply(optimizer, gradients, weights):
         ]
         known = iter(known)
         gradients = [g if g is None else next(known) for g in gradients]
-    optimizer.apply(gradients, weights)
+    update = functools.partial(_update, distiller)
+    if _is_worth_fusing(distiller):
+        update = tf.function(update, jit_compile=True)
+    update(gradients)
+
+
+def _update(distiller, gradients):
+    distiller.optimizer.apply(gradients, distiller.trainable_weights)
+
+
+def _is_worth_fusing(distiller):
+    """Whether XLA is to make one loop of the optimizer's update.
+
+    Op by op, an update of Adam reads and writes a word table some twenty
+    times, which takes as long as a small student itself; fused, once. Small
+    models are not worth the time to compile it. Optimizers that are not Keras'
+    own may hold what XLA can't compile; under a strategy or a loss scale an
+    update is more than arithmetic.
+    """
+    optimizer = distiller.optimizer
+    size = sum(math.prod(w.shape) for w in distiller.trainable_weights)
+    return (
+        size >= LARGE
+        and type(optimizer).__module__.startswith("keras.")
+        and not hasattr(optimizer, "inner_optimizer")
+        and not tf.distribute.has_strategy()
+        and not tf.executing_eagerly()
+    )
 
 
 def _clip(gradients, scale, clipnorm, global_clipnorm, clipvalue):

@@ -1,11 +1,14 @@
 """The Distiller against hand-made steps, and the traps that are silent."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 
+from keras_kd import tensorflow_step
 from keras_kd.distiller import Distiller
 from keras_kd.losses.logits_mse import LogitsMSE
 from keras_kd.losses.soft_targets import SoftTargets
@@ -15,6 +18,7 @@ from keras_kd.schedules import CosineSchedule
 from keras_kd.schedules import JoinedSchedule
 from keras_kd.schedules import LinearSchedule
 from keras_kd.schedules import LinearWarmupDecay
+from keras_kd.training import adamw
 
 VOCABULARY, CLASSES = 20, 3
 
@@ -335,6 +339,47 @@ class TestPrecision:
         assert distiller.objective.dtype == "float64"
         _, expected = self.train("float32")
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+class TestFusedUpdate:
+    """XLA makes one loop of an update where the model is large."""
+
+    train = staticmethod(TestPrecision().train)
+
+    @pytest.fixture
+    def fused(self, monkeypatch):
+        monkeypatch.setattr(tensorflow_step, "LARGE", 0)
+        ask, answers = tensorflow_step._is_worth_fusing, []
+
+        def record(distiller):
+            answers.append(ask(distiller))
+            return answers[-1]
+
+        monkeypatch.setattr(tensorflow_step, "_is_worth_fusing", record)
+        return answers
+
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"accumulation_steps": 2}, {"steps_per_execution": 2}],
+        ids=str,
+    )
+    def test_it_is_the_same_update(self, fused, monkeypatch, options):
+        one, losses = self.train("float32", adamw(0.1, 6), **options)
+        assert fused and all(fused)
+        monkeypatch.setattr(tensorflow_step, "LARGE", math.inf)
+        other, other_losses = self.train("float32", adamw(0.1, 6), **options)
+        assert not fused[-1]
+        np.testing.assert_allclose(other_losses, losses, rtol=1e-6)
+        assert_same_weights(one, other)
+
+    def test_not_where_it_may_fail(self, fused):
+        class Own(keras.optimizers.SGD):
+            pass
+
+        self.train("float32", Own(0.1))
+        self.train("mixed_float16")
+        self.train("float32", run_eagerly=True)
+        assert len(fused) > 2 and not any(fused)
 
 
 def uneven_data(rows, cached):
