@@ -98,6 +98,7 @@ class Comparison(TaughtRun):
         if not of_teacher:
             self.build_student(vocabulary_size=8, num_outputs=2)
         super().prepare()
+        self._logits_loss(1.0)
         if of_teacher or self.configuration.layer_losses:
             student = self.build_student(8, self.task.student_outputs)
             self._check_layer_losses(student)
@@ -115,6 +116,16 @@ class Comparison(TaughtRun):
         )
         x = {name: np.minimum(values, 7) for name, values in x.items()}
         distiller.loss_sums(x, {TEACHER_INPUTS: inputs}, distiller(x), None)
+
+    def _logits_loss(self, weight):
+        """The loss on the teacher's logits, as configured."""
+        configuration = self.configuration
+        return self.task.teacher_loss(
+            configuration.loss,
+            configuration.temperature,
+            weight,
+            configuration.scale_by_temperature_squared,
+        )
 
     def _layer_losses(self, student):
         """The losses between its layers and the teacher's, as configured."""
@@ -181,14 +192,7 @@ class Comparison(TaughtRun):
             if arm == "control":
                 targets = ShuffledTargets(targets, rows, seed)
                 alpha, hard_label_weight = 1.0, 0.0
-            losses = [
-                self.task.teacher_loss(
-                    configuration.loss,
-                    configuration.temperature,
-                    alpha,
-                    configuration.scale_by_temperature_squared,
-                )
-            ]
+            losses = [self._logits_loss(alpha)]
         if arm.startswith("distilled") and configuration.layer_losses:
             between = self._layer_losses(student)
             if configuration.layer_steps:

@@ -136,6 +136,8 @@ def _check_tokens(configuration):
     task, labels = configuration.task, configuration.labels
     if task in choices.WITHOUT_LABELS and labels is not None:
         refuse("labels", labels, f"left out: {task} has no names")
+    if configuration.loss == "decoupled_kd" and task != "classification":
+        refuse("loss", "decoupled_kd", f"another one for {task}: of no class")
     per_token = task in choices.TASKS_OF_TOKENS
     stride, length = configuration.stride, configuration.max_length
     if stride is not None and not (per_token and 0 <= stride < length):

@@ -12,7 +12,7 @@ WITHOUT_LABELS = ("regression", "question_answering")
 TOKENS = (
     "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
 )  # fmt: skip
-LOSSES = ("soft_targets", "logits_mse")
+LOSSES = ("soft_targets", "logits_mse", "decoupled_kd")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 QUANTIZATIONS = (

@@ -8,6 +8,7 @@ from keras_kd.evaluation.scores import agreement
 from keras_kd.evaluation.scores import classification_scores
 from keras_kd.evaluation.scores import log_softmax
 from keras_kd.evaluation.scores import mean_kl
+from keras_kd.losses.decoupled_kd import DecoupledKD
 from keras_kd.losses.logits_mse import LogitsMSE
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.tasks.task import Task
@@ -79,9 +80,25 @@ class TextClassification(Task):
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def teacher_loss(self, name, temperature, weight, squared=True):
-        """The loss on the teacher's logits."""
+        """The loss on the teacher's logits.
+
+        Raises:
+            DataError: `decoupled_kd` with two classes: of the wrong ones there
+                is nothing to learn.
+        """
         if name == "logits_mse":
             return LogitsMSE(weight=weight)
+        if name == "decoupled_kd":
+            if self.num_outputs < 3:
+                raise DataError(
+                    "The loss decoupled_kd needs three classes or more. "
+                    f"Received: {self.labels}. Take soft_targets."
+                )
+            return DecoupledKD(
+                temperature,
+                weight=weight,
+                scale_by_temperature_squared=squared,
+            )
         return SoftTargets(temperature, weight, squared)
 
     def scores(self, logits, labels):

@@ -8,6 +8,7 @@ from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
+from keras_kd.losses.decoupled_kd import DecoupledKD
 from keras_kd.tasks import task as task_module
 from keras_kd.tasks.named_tasks import build_task
 from keras_kd.tasks.text_classification import TextClassification
@@ -275,3 +276,13 @@ def test_square_of_the_temperature_can_be_left_out():
         student, teacher
     )
     assert float(with_it[0]) == pytest.approx(9 * float(without[0]), rel=1e-5)
+
+
+def test_decoupled_loss_needs_a_third_class():
+    loss = TextClassification(["a", "b", "c"]).teacher_loss(
+        "decoupled_kd", 3.0, 0.5
+    )
+    assert isinstance(loss, DecoupledKD)
+    assert (loss.temperature, loss.weight) == (3.0, 0.5)
+    with pytest.raises(DataError, match="needs three classes or more"):
+        TextClassification(["a", "b"]).teacher_loss("decoupled_kd", 3.0, 0.5)
