@@ -22,7 +22,11 @@ def check_labels(student, labels):
     if labels is None:
         return
     for name, output in batch.named_outputs(student.output).items():
-        if output.shape[-1] not in (len(labels), None):
+        widths = {len(labels), None}
+        if len(output.shape) == 3:
+            # A chain has a score for each tag behind each other one.
+            widths.add((1 + len(labels)) * len(labels))
+        if output.shape[-1] not in widths:
             raise ValueError(
                 f"The student's output '{name}' is {output.shape[-1]} wide. "
                 f"Received: {len(labels)} labels, {list(labels)}. Give one "

@@ -1,6 +1,5 @@
 """Small students, rows and tokenizers for the tests of export."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,67 +8,25 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tokenizers
 
-from keras_kd.data.tokenization import Tokenizer
 from keras_kd.models.recurrent import recurrent_student
 from keras_kd.models.transformer import transformer_student
+from tests import tiny_wordpiece
 
 PROJECT = Path(__file__).resolve().parents[2]
-NASTY_STRINGS = Path(__file__).with_name("nasty_strings.jsonl")
-WORDS = "a fine film the of and ##s ##ing ##ed ##e ##n wor ##ld ##rd".split()
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LENGTH = 16
 LABELS = ["negative", "neutral", "positive"]
 
 
 @pytest.fixture(scope="session")
 def nasty_strings():
-    with open(NASTY_STRINGS, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    return tiny_wordpiece.nasty_strings()
 
 
 @pytest.fixture(scope="session")
-def wordpiece_tokenizer(nasty_strings):
-    """Makes BERT tokenizers that know most characters of the nasty list.
-
-    What is not in the vocabulary is [UNK], whatever it was: a vocabulary with
-    every character of the list leaves nothing to hide behind.
-    """
-
-    def make(lowercase=True, strip_accents=None, clean_text=True):
-        normalizer = tokenizers.normalizers.BertNormalizer(
-            clean_text=clean_text,
-            lowercase=lowercase,
-            strip_accents=strip_accents,
-        )
-        characters = {
-            character
-            for text in nasty_strings
-            for character in normalizer.normalize_str(text)
-            if not character.isspace()
-        }
-        tokens = SPECIAL + WORDS + sorted(characters - {"a"})
-        tokens += [f"##{character}" for character in sorted(characters)]
-        vocabulary = {
-            token: index for index, token in enumerate(dict.fromkeys(tokens))
-        }
-        backend = tokenizers.Tokenizer(
-            tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]")
-        )
-        backend.normalizer = normalizer
-        backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-        backend.post_processor = tokenizers.processors.TemplateProcessing(
-            single="[CLS] $A [SEP]",
-            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-            special_tokens=[
-                (token, vocabulary[token]) for token in ("[CLS]", "[SEP]")
-            ],
-        )
-        backend.add_special_tokens(SPECIAL)
-        return Tokenizer(backend)
-
-    return make
+def wordpiece_tokenizer():
+    """Makes BERT tokenizers: see `tiny_wordpiece.make_tokenizer`."""
+    return tiny_wordpiece.make_tokenizer
 
 
 @pytest.fixture(scope="session")

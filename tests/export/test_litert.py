@@ -17,6 +17,7 @@ import pytest
 from keras_kd.export import child_process
 from keras_kd.export import litert
 from keras_kd.export.errors import ExportError
+from keras_kd.export.export_arguments import check_labels
 from keras_kd.export.litert import convert_teacher
 from keras_kd.export.litert import export_litert
 from keras_kd.export.litert_gates import check_outputs
@@ -490,6 +491,19 @@ def test_arguments_that_cannot_be_right_are_refused(
     refused("padded on the right.*a 1 after a 0", rows=on_the_left)
     refused("4 class ids.*3 of", labels_of_rows=np.zeros(3, int))
     refused("float", labels_of_rows=np.zeros(4))
+
+
+def test_labels_of_a_chain_of_tags():
+    """Its logits are a score for each tag behind each other one."""
+    tokens = keras.Input((None, 4), name="tokens")
+    for width, fits in ((2, True), (6, True), (5, False)):
+        logits = keras.layers.Dense(width, name="logits")(tokens)
+        student = keras.Model(tokens, logits)
+        if fits:
+            check_labels(student, ["O", "B-PER"])
+            continue
+        with pytest.raises(ValueError, match="5 wide.*2 labels"):
+            check_labels(student, ["O", "B-PER"])
 
 
 def test_a_student_that_gives_nan_is_refused(

@@ -1,5 +1,7 @@
 """Every student, in every size and quantisation, becomes a LiteRT file."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from keras_kd.export.litert import export_litert
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.models.students import STUDENTS
 from keras_kd.models.students import build_student
+from keras_kd.tasks.question_answering import QuestionAnswering
+from keras_kd.tasks.token_tagging import TokenTagging
 
 LENGTH = 16
 LABELS = ["negative", "neutral", "positive"]
@@ -28,6 +32,12 @@ MATRIX = [
     for layers in (1, 2)
     for quantization in GATED
 ]
+TOKEN_TASKS = {
+    "token_tagging": TokenTagging(["O", "B-PER", "I-PER"]),
+    "chain": TokenTagging(["O", "B-PER", "I-PER"], chain=True),
+    "question_answering": QuestionAnswering(),
+}
+TOKEN_STUDENTS = ("bigru", "bilstm", "transformer")
 # Largest difference of a logit.
 TOLERANCES = {"float32": 1e-5, "float16": 2e-2}
 TOLERANCE_OF_INTEGERS = 0.5
@@ -107,4 +117,55 @@ def test_the_matrix_has_every_student():
         (kind, 1, quantization)
         for kind in STUDENTS
         for quantization in ("float32", "dynamic")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", GATED)
+@pytest.mark.parametrize("kind", TOKEN_STUDENTS)
+@pytest.mark.parametrize("task", TOKEN_TASKS)
+def test_tags_and_answers_pass_the_gates(
+    task, kind, quantization, make_rows, tokenizer, tmp_path
+):
+    task = TOKEN_TASKS[task]
+    size = tokenizer.vocabulary_size
+    table = np.random.default_rng(0).normal(0.0, 0.5, (size, 16))
+    student = build_student(
+        kind,
+        size,
+        task.student_outputs,
+        width=16,
+        embedding_dim=16,
+        max_length=LENGTH,
+        embeddings=table,
+        per_token=True,
+    )
+    rows = make_rows(60)
+    mask = rows["padding_mask"]
+    logits = student.predict_on_batch(rows)
+    kernel, bias = student.get_layer("logits").get_weights()
+    firm = kernel / logits[mask == 1].std()
+    student.get_layer("logits").set_weights([firm, bias])
+    expected = student.predict_on_batch(rows)
+    decide = functools.partial(task.decisions, token_masks=mask)
+    assert len(np.unique(decide(expected))) > 2
+    path = tmp_path / "student.tflite"
+    report = export_litert(
+        student,
+        path,
+        rows,
+        quantization,
+        LENGTH,
+        tokenizer=tokenizer,
+        labels=task.labels,
+        kind=task.name,
+        decide=decide,
+    )
+    assert report["agreement"] >= (1.0 if quantization == "float32" else 0.97)
+    assert not any("CUSTOM" in name for name in report["ops"])
+    assert ("WHILE" in report["ops"]) == (kind != "transformer")
+    received = LiteRTModel(path).predict(rows)
+    tolerance = TOLERANCES.get(quantization, TOLERANCE_OF_INTEGERS)
+    np.testing.assert_allclose(
+        received[mask == 1], expected[mask == 1], rtol=0, atol=tolerance
     )

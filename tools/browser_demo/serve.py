@@ -1,38 +1,66 @@
-"""Serves a page on which a run's student classifies what one types.
+"""Serves a page on which a run's student answers what one types.
 
     npm install --prefix tools/browser_demo @mediapipe/tasks-text
     keras-kd export runs/reviews --format mediapipe
     python tools/browser_demo/serve.py runs/reviews
 
-The page is at http://127.0.0.1:8000. It shows label, score and milliseconds,
+or, for a student that tags words or answers questions, which MediaPipe has no
+task for,
+
+    npm install --prefix tools/browser_demo @litertjs/core
+    keras-kd export runs/entities --format litert
+    python tools/browser_demo/serve.py runs/entities
+
+The page is at http://127.0.0.1:8000. It shows the answer and milliseconds,
 and the teacher's answer to the texts that it was saved for: the test rows.
 """
 
 import argparse
+import base64
 import functools
+import hashlib
 import http.server
 import json
+import re
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TASKS_TEXT = HERE / "node_modules/@mediapipe/tasks-text"
-PAGE = {"/": "index.html", "/demo.js": "demo.js", "/demo.css": "demo.css"}
+LITERTJS = HERE / "node_modules/@litertjs"
+PAGE = {
+    f"/{file.name}": file
+    for file in HERE.iterdir()
+    if file.suffix in (".js", ".css")
+}
+PAGE["/"] = HERE / "index.html"
+(IMPORT_MAP,) = re.findall(
+    '<script type="importmap">(.*?)</script>', PAGE["/"].read_text(), re.DOTALL
+)
+NPM_PACKAGES = {
+    "litertjs": "@litertjs/core",
+    "tasks-text": "@mediapipe/tasks-text",
+}
+# In the name of a file that takes any number of tokens.
+ANY_LENGTH = "_length_dynamic"
 # MediaPipe reports its use (not the texts) to its vendor: a page that may talk
 # to its own server alone does not.
 POLICY = (
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval' 'sha256-{}'; "
     "img-src 'self' data:"
+).format(
+    base64.b64encode(hashlib.sha256(IMPORT_MAP.encode()).digest()).decode()
 )
 
 
 class DemoHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves the page, the model, the answers and MediaPipe's package.
+    """Serves the page, the model, what it answers by, and an npm package.
 
     Args:
         model: Path of the `.tflite`.
-        answers: Bytes of `answers.json`.
-        tasks_text: Folder of the npm package `@mediapipe/tasks-text`.
+        documents: JSON values by their paths.
+        package: `(path, folder)`: where the page asks for the package, and
+            where that is.
     """
 
     extensions_map = {
@@ -42,21 +70,23 @@ class DemoHandler(http.server.SimpleHTTPRequestHandler):
         ".wasm": "application/wasm",
     }
 
-    def __init__(self, *arguments, model, answers, tasks_text):
-        self.model, self.answers = model, answers
-        super().__init__(*arguments, directory=str(tasks_text))
+    def __init__(self, *arguments, model, documents, package):
+        self.model, self.documents = model, documents
+        self.prefix, folder = package
+        super().__init__(*arguments, directory=str(folder))
 
     def do_GET(self):
         path = self.path.partition("?")[0]
-        if path == "/answers.json":
-            self._send(self.answers, "application/json")
+        if path in self.documents:
+            text = json.dumps(self.documents[path], ensure_ascii=False)
+            self._send(text.encode(), "application/json")
         elif path == "/model.tflite":
             self._send(self.model.read_bytes(), "application/octet-stream")
         elif path in PAGE:
-            file = HERE / PAGE[path]
-            self._send(file.read_bytes(), self.guess_type(str(file)))
-        elif path.startswith("/tasks-text/"):
-            self.path = self.path.removeprefix("/tasks-text")
+            kind = self.guess_type(PAGE[path].name)
+            self._send(PAGE[path].read_bytes(), kind)
+        elif path.startswith(f"/{self.prefix}/"):
+            self.path = self.path.removeprefix(f"/{self.prefix}")
             super().do_GET()
         else:
             self.send_error(404)
@@ -77,49 +107,98 @@ class DemoHandler(http.server.SimpleHTTPRequestHandler):
         """Says nothing of each request."""
 
 
-def make_server(run, file=None, tasks_text=TASKS_TEXT, port=8000):
+def make_server(
+    run, file=None, tasks_text=TASKS_TEXT, litertjs=LITERTJS, port=8000
+):
     """A server that waits for `serve_forever`.
 
     Args:
         run: Folder of a finished run.
-        file: Name of the `.tflite` in it; by default the newest of MediaPipe's.
+        file: Name of the `.tflite` in it; by default the newest that the page
+            can run: of MediaPipe's, or for tasks of tokens of the others.
         tasks_text: Folder of the npm package `@mediapipe/tasks-text`.
+        litertjs: Folder `node_modules/@litertjs`.
         port: Of 127.0.0.1; 0 for any that is free.
 
     Raises:
         FileNotFoundError: Something is missing; says what to do.
+        ValueError: A file of any length, or tokens that the page can't make.
     """
+    from keras_kd.atomic_files import read_json
+    from keras_kd.deployment import TASK_FILE
+    from keras_kd.tasks.named_tasks import build_task
+
     run = Path(run)
-    if file is None:
-        files = sorted(
-            run.glob("student_mediapipe_*.tflite"),
-            key=lambda path: path.stat().st_mtime,
-        )
-        file = files[-1].name if files else "student_mediapipe_dynamic.tflite"
-    if not (run / file).is_file():
-        raise FileNotFoundError(
-            f"There is no {run / file}. Run `keras-kd export {run} --format "
-            "mediapipe` first."
-        )
-    tasks_text = Path(tasks_text)
-    if not (tasks_text / "text_bundle.mjs").is_file():
-        raise FileNotFoundError(
-            f"{tasks_text} is not the npm package @mediapipe/tasks-text. Run "
-            "`npm install --prefix tools/browser_demo @mediapipe/tasks-text`, "
-            "or give its folder with --tasks-text."
-        )
+    task = build_task(**read_json(run / TASK_FILE))
+    if task.per_token:
+        model = _find_model(run, file, "litert", "student_*.tflite")
+        package = _package("litertjs", litertjs, "core/dist/index.js")
+        settings = token_settings(run, task, model)
+    else:
+        usual = "student_mediapipe_*.tflite"
+        model = _find_model(run, file, "mediapipe", usual)
+        package = _package("tasks-text", tasks_text, "text_bundle.mjs")
+        settings = {"task": task.name}
     handler = functools.partial(
         DemoHandler,
-        model=run / file,
-        answers=json.dumps(saved_answers(run), ensure_ascii=False).encode(),
-        tasks_text=tasks_text,
+        model=model,
+        documents={
+            "/student.json": settings,
+            "/answers.json": saved_answers(run),
+        },
+        package=package,
     )
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
 
 
-def saved_answers(run):
-    """The teacher's answers `(label, probability)` to the test rows, by text.
+def _find_model(run, file, kind, usual):
+    """The file that is asked for, or the newest one of a kind."""
+    found = sorted(
+        (path for path in run.glob(usual) if ANY_LENGTH not in path.name),
+        key=lambda path: path.stat().st_mtime,
+    )
+    model = run / (file or usual) if file or not found else found[-1]
+    if not model.is_file():
+        raise FileNotFoundError(
+            f"There is no {model}. Run `keras-kd export {run} --format {kind}` "
+            "first."
+        )
+    return model
 
+
+def _package(name, folder, file):
+    """`(path, folder)` of an npm package that is there."""
+    if not (Path(folder) / file).is_file():
+        package = NPM_PACKAGES[name]
+        raise FileNotFoundError(
+            f"{folder} holds no {file} of the npm package {package}. Run "
+            f"`npm install --prefix tools/browser_demo {package}`, or give its "
+            f"folder with --{name}."
+        )
+    return name, folder
+
+
+def token_settings(run, task, model):
+    """How the page makes tokens, and reads the logits of a file."""
+    from keras_kd.data.tokenization import Tokenizer
+    from keras_kd.export.attachments import read_attachments
+    from keras_kd.export.browser_client import client_settings
+
+    length = read_attachments(model)[1].get("max_length")
+    if length is None:
+        raise ValueError(
+            f"{model} takes any number of tokens, or was not exported by "
+            "keras_kd. The page needs a file of one length: `keras-kd export "
+            f"{run} --format litert`."
+        )
+    tokenizer = Tokenizer.from_folder(run / "tokenizer")
+    return client_settings(task, tokenizer, length)
+
+
+def saved_answers(run):
+    """The teacher's answers `(line, probability)` to the test rows, by text.
+
+    The text of a question is the question, and its context on the next line.
     Without a teacher in the run there are none.
     """
     from keras_kd.atomic_files import read_json
@@ -140,10 +219,34 @@ def saved_answers(run):
     if fingerprint is None or not folder.exists():
         return {}
     rows = Rows.open(run.folder / TEST_ROWS)
-    logits = TeacherTargets(folder, fingerprint).lookup(rows.keys())[LOGITS]
-    task = build_task(**read_json(run.folder / TASK_FILE))
-    texts = (rows.text("text", position) for position in range(len(rows)))
-    return dict(zip(texts, task.answers(logits)))
+    task = build_task(**read_json(run.folder / TASK_FILE)).for_teacher()
+    targets = TeacherTargets(
+        folder, fingerprint, per_token=[LOGITS] if task.per_token else []
+    )
+    logits = targets.lookup(rows.keys())[LOGITS]
+    if "teacher_positions" in rows.columns:
+        every = range(len(rows))
+        logits = logits.taken([rows.row("teacher_positions", i) for i in every])
+    answers = task.answers(task.select_outputs(logits, rows), rows)
+    return {
+        text: (task.show(answer).partition("\t")[0], probability)
+        for text, (answer, probability) in zip(_texts(rows), answers)
+    }
+
+
+def _texts(rows):
+    """What one types for each answer, as the page joins it."""
+    from keras_kd.tasks.token_tagging import joined
+
+    for row in range(len(rows)):
+        if "window" not in rows.columns:
+            yield rows.text("text", row)
+        elif rows.column("window", [row])[0] == 0:
+            if "words" in rows.columns:
+                yield joined(json.loads(rows.text("words", row)))
+            else:
+                names = ("question", "context")
+                yield "\n".join(rows.text(name, row) for name in names)
 
 
 def main(arguments=None):
@@ -155,11 +258,16 @@ def main(arguments=None):
     parser.add_argument("run", metavar="RUN", help="folder of the run")
     parser.add_argument("--file", metavar="FILE", help=".tflite of the run")
     parser.add_argument("--tasks-text", default=TASKS_TEXT, metavar="DIR")
+    parser.add_argument("--litertjs", default=LITERTJS, metavar="DIR")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args(arguments)
     try:
         server = make_server(
-            options.run, options.file, options.tasks_text, options.port
+            options.run,
+            options.file,
+            options.tasks_text,
+            options.litertjs,
+            options.port,
         )
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
