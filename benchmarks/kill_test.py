@@ -110,6 +110,7 @@ def kill_often(command, folder, times, seed=0, phases=tuple(PHASES), **options):
         was not killed; infinite where there are other files.
     """
     folder, generator, found = Path(folder), random.Random(seed), []
+    number = 0
 
     def start(name):
         run = [*command, "--run", str(folder / name)]
@@ -118,16 +119,24 @@ def kill_often(command, folder, times, seed=0, phases=tuple(PHASES), **options):
     whole = start("whole")
     seconds = whole.finish()
     while len(found) < times:
-        name = f"killed-{len(found)}"
+        number += 1
+        name = f"killed-{number}"
         killed = []
         for phase in phases[: times - len(found)]:
             moment = generator.uniform(0.0, seconds[phase])
             died_in = start(name).kill(phase, moment)
-            if died_in is not None:  # It was not too late.
+            if died_in is not None:
                 killed.append({"phase": died_in, "run": name})
+            else:  # Too late: the whole run was slower than this one.
+                seconds[phase] /= 2
         start(name).finish()
         difference = farthest(folder / "whole", folder / name)
         found += [{**one, "difference": difference} for one in killed]
+        print(
+            f"{name}: {len(killed)} kills, difference {difference:.1g}; "
+            f"{len(found)} of {times}",
+            flush=True,
+        )
     return found
 
 
