@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from keras_kd import cli
+from keras_kd.commands import guard
+from keras_kd.commands import training
 from keras_kd.configuration import Configuration
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.deployment import TrainedStudent
@@ -21,6 +23,7 @@ from keras_kd.models.bert import bert
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
+from keras_kd.setting_flags import resolve_settings
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.teacher import Teacher
 from recipes import recipe as recipe_module
@@ -220,10 +223,10 @@ def recipe_options(monkeypatch):
         parsed = []
 
         def keep(action, options):
-            options.shown_command = cli.shown_command()
+            options.shown_command = training.shown_command()
             parsed.append(options)
 
-        monkeypatch.setattr(cli, "guarded", keep)
+        monkeypatch.setattr(guard, "guarded", keep)
         monkeypatch.setattr(recipe_module, "guarded", keep)
         monkeypatch.setattr(sys, "argv", [recipe, *arguments])
         # It runs as a script: not the module that another one imported.
@@ -274,7 +277,7 @@ def test_commands_parse(words):
     if words[0] in ("distill", "compare", "tune", "study", "label"):
         if options.config:
             return  # A file that a run has written.
-        configuration = cli.resolve_settings(options)
+        configuration = resolve_settings(options)
         complete = configuration.train and configuration.teacher and options.run
         assert complete or options.print_config
 
@@ -287,7 +290,7 @@ def test_recipe_commands_parse(words, recipe_options):
     if recipe in OTHER_RECIPES:
         assert options.run
     elif "--help" not in words:
-        given = cli.resolve_settings(options).teacher is not None
+        given = resolve_settings(options).teacher is not None
         assert given or recipe in WITHOUT_TEACHER
         # The report gives the command so that it can be typed again.
         assert options.shown_command == shlex.join(["python", "-m", *words])
