@@ -297,7 +297,7 @@ class TrainedStudent:
         inputs = gather_inputs(
             rows, positions, batch.input_names(self.model), width
         )
-        labels_of_rows, decide = None, None
+        decide = None
         if self.task.per_token:
             masks = rows.padded(batch.TOKEN_MASK, positions, width)
             decide = functools.partial(self.task.decisions, token_masks=masks)

@@ -1,16 +1,13 @@
 """The command `keras-kd benchmark`."""
 
 from keras_kd.commands.guard import load_keras
-from keras_kd.commands.parsers import add_command
-from keras_kd.commands.parsers import add_traceback
+from keras_kd.commands.parsers import add_command_on_run
 
 
 def add_benchmark(commands):
     """Adds the command."""
     text = "time a run's teacher, student and files side by side"
-    parser = add_command(commands, "benchmark", text, _benchmark)
-    parser.add_argument("run", help="folder of the run", metavar="RUN")
-    add_traceback(parser)
+    parser = add_command_on_run(commands, "benchmark", text, _benchmark)
     parser.add_argument(
         "--threads",
         type=int,

@@ -6,17 +6,16 @@ import sys
 
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_command_on_run
 from keras_kd.commands.parsers import add_traceback
 from keras_kd.configuration import QUANTIZATIONS
 
 
 def add_export(commands):
     """Adds the commands."""
-    command = add_command(
+    command = add_command_on_run(
         commands, "export", "write and verify a run's student again", _export
     )
-    command.add_argument("run", help="folder of the run", metavar="RUN")
-    add_traceback(command)
     command.add_argument(
         "--format",
         choices=("saved_model", "litert", "mediapipe", "huggingface"),

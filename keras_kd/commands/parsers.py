@@ -24,6 +24,14 @@ def add_command(commands, name, text, action, description=None):
     return command
 
 
+def add_command_on_run(commands, name, text, action):
+    """As `add_command`, of a command on the folder of a finished run."""
+    command = add_command(commands, name, text, action)
+    command.add_argument("run", help="folder of the run", metavar="RUN")
+    add_traceback(command)
+    return command
+
+
 def add_run(parser, folder=None):
     """Adds the flags that every training has beside its settings.
 

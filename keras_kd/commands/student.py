@@ -7,18 +7,15 @@ import tempfile
 from pathlib import Path
 
 from keras_kd.commands.guard import load_keras
-from keras_kd.commands.parsers import add_command
-from keras_kd.commands.parsers import add_traceback
+from keras_kd.commands.parsers import add_command_on_run
 from keras_kd.data.errors import DataError
 
 
 def add_student(commands):
     """Adds the commands."""
-    command = add_command(
+    command = add_command_on_run(
         commands, "evaluate", "score a run's student on a file", _evaluate
     )
-    command.add_argument("run", help="folder of the run", metavar="RUN")
-    add_traceback(command)
     command.add_argument(
         "--data", required=True, help="labelled rows", metavar="FILE"
     )
@@ -31,11 +28,9 @@ def add_student(commands):
         metavar="FILE",
     )
 
-    command = add_command(
+    command = add_command_on_run(
         commands, "predict", "the student's answers for texts", _predict
     )
-    command.add_argument("run", help="folder of the run", metavar="RUN")
-    add_traceback(command)
     command.add_argument(
         "texts",
         nargs="*",
