@@ -1,15 +1,19 @@
 """`keras-kd benchmark`: what is timed, and what is said of it."""
 
+import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import transformers
 
 from keras_kd import run_benchmark
 from keras_kd import run_times
 from keras_kd.cli import make_parser
 from keras_kd.configuration import ConfigurationError
+from keras_kd.models.huggingface_config import read_settings
 from keras_kd.run_benchmark import benchmark
 from keras_kd.run_benchmark import rows_of_length
 from keras_kd.run_benchmark import set_threads
@@ -41,7 +45,7 @@ def no_clock(monkeypatch):
 def test_a_run(miniature_copy, threads, no_clock):
     said = []
     result = benchmark(
-        miniature_copy.folder, [5, tiny.LENGTH], 3, rows=4, say=said.append
+        [miniature_copy.folder], [5, tiny.LENGTH], 3, rows=4, say=said.append
     )
     assert threads == [3]
     table = [
@@ -90,23 +94,82 @@ def test_a_smaller_word_table_stands_beside_a_dynamic_teacher(
     (file,) = [x for x in result["exports"] if x["format"] == "litert"]
     file["quantization"] = "int4-embedding"
     metrics.write_text(json.dumps(result))
-    result = benchmark(miniature_copy.folder, [8], rows=2, say=[].append)
+    result = benchmark([miniature_copy.folder], [8], rows=2, say=[].append)
     teacher, dynamic, _, file = result["measured"]
     assert dynamic["quantization"] == "dynamic"
     assert file["quantization"] == "int4-embedding"
     assert file["ratio_same"] == dynamic["p50"] / file["p50"]
 
 
+def test_several_runs_beside_bert_base(
+    miniature_copy, threads, no_clock, monkeypatch, tmp_path
+):
+    second = shutil.copytree(miniature_copy.folder, tmp_path / "second")
+    small = functools.partial(
+        transformers.BertConfig,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+    )
+    monkeypatch.setattr(transformers, "BertConfig", small)
+    said = []
+    result = benchmark(
+        [miniature_copy.folder, second],
+        [8],
+        rows=2,
+        bert_base=True,
+        output=tmp_path / "table",
+        say=said.append,
+    )
+    names = [(one["of"], one["name"]) for one in result["measured"]]
+    assert names == [
+        ("BERT-base", "BERT-base"),
+        ("BERT-base", "BERT-base"),
+        ("teacher", "teacher"),
+        ("teacher", "teacher"),
+        ("student", "run/student"),
+        ("student", "run/student_float32.tflite"),
+        ("student", "second/student"),
+        ("student", "second/student_float32.tflite"),
+    ]
+    ratios = [(x["ratio_keras"], x["ratio_same"]) for x in result["measured"]]
+    assert ratios == [
+        (1, 1), (2, 1), (4, 4), (8, 4), (16, 16), (32, 16), (64, 64), (128, 64)
+    ]  # fmt: skip
+    assert result["reference"] == "BERT-base"
+    text = (tmp_path / "table" / "benchmark.md").read_text(encoding="utf-8")
+    assert "| times BERT-base in Keras |" in text
+    assert "over BERT-base as a compiled Keras call" in text
+    kept = [path.name for path in (tmp_path / "table" / "benchmark").iterdir()]
+    assert len(kept) == 1 and kept[0].startswith("teacher-")
+    assert not (miniature_copy.folder / "benchmark.md").exists()
+
+
+def test_the_shape_of_bert_base():
+    settings = read_settings(transformers.BertConfig().to_dict())
+    assert settings.num_layers == settings.num_heads == 12
+    assert (settings.hidden_dim, settings.intermediate_dim) == (768, 3072)
+
+
+def test_runs_of_other_metrics(miniature, miniature_copy):
+    metrics = miniature_copy.folder / "metrics.json"
+    result = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps(result | {"primary_metric": "f1"}))
+    with pytest.raises(ConfigurationError, match="accuracy .*f1"):
+        benchmark([miniature.folder, miniature_copy.folder])
+
+
 @pytest.mark.parametrize("lengths", [[0], [tiny.LENGTH + 1, 4]])
 def test_lengths_that_there_are_not(miniature, lengths):
     with pytest.raises(ConfigurationError, match="must be from 1 to 8"):
-        benchmark(miniature.folder, lengths)
+        benchmark([miniature.folder], lengths)
 
 
 def test_an_unfinished_run(miniature_copy):
     (miniature_copy.folder / "metrics.json").unlink()
     with pytest.raises(ConfigurationError, match="not finished"):
-        benchmark(miniature_copy.folder)
+        benchmark([miniature_copy.folder])
 
 
 def test_rows_are_real_tokens_strung_together(small_rows, tmp_path):
@@ -130,5 +193,6 @@ def test_flags():
     options = make_parser().parse_args(
         ["benchmark", "runs/a", "--lengths", "16", "128", "--threads", "2"]
     )
-    assert (options.run, options.lengths) == ("runs/a", [16, 128])
+    assert (options.runs, options.lengths) == (["runs/a"], [16, 128])
+    assert (options.bert_base, options.output) == (False, None)
     assert (options.threads, options.rows) == (2, 50)

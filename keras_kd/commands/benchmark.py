@@ -1,13 +1,17 @@
 """The command `keras-kd benchmark`."""
 
 from keras_kd.commands.guard import load_keras
-from keras_kd.commands.parsers import add_command_on_run
+from keras_kd.commands.parsers import add_command
+from keras_kd.commands.parsers import add_traceback
 
 
 def add_benchmark(commands):
     """Adds the command."""
-    text = "time a run's teacher, student and files side by side"
-    parser = add_command_on_run(commands, "benchmark", text, _benchmark)
+    text = "time teacher, students and files of runs side by side"
+    parser = add_command(commands, "benchmark", text, _benchmark)
+    parser.add_argument(
+        "runs", help="folders of finished runs", nargs="+", metavar="RUN"
+    )
     parser.add_argument(
         "--threads",
         type=int,
@@ -27,10 +31,28 @@ def add_benchmark(commands):
         default=50,
         help="rows of each length (default: 50)",
     )
+    parser.add_argument(
+        "--bert-base",
+        action="store_true",
+        help="ratios over a model of BERT-base's shape, not over the teacher",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="where table and plot go (default: the first run's folder)",
+    )
+    add_traceback(parser)
 
 
 def _benchmark(options):
     load_keras()
     from keras_kd.run_benchmark import benchmark
 
-    benchmark(options.run, options.lengths, options.threads, options.rows)
+    benchmark(
+        options.runs,
+        options.lengths,
+        options.threads,
+        options.rows,
+        options.bert_base,
+        options.output,
+    )

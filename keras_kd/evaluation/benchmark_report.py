@@ -9,22 +9,24 @@ from keras_kd.evaluation.metrics import heading
 from keras_kd.evaluation.metrics import percent_factor
 from keras_kd.evaluation.plots import COLORS
 from keras_kd.evaluation.plots import EXPORT_MARKERS
+from keras_kd.evaluation.plots import OTHER_COLORS
 from keras_kd.evaluation.plots import logarithmic
 from keras_kd.evaluation.plots import make_figure
 from keras_kd.evaluation.plots import save_figure
 from keras_kd.evaluation.plots import tidy_axes
 
 NAME = "benchmark"
-COLOR_OF = {"teacher": COLORS["teacher"], "student": COLORS["distilled"]}
+COLORS_OF_RUNS = (COLORS["distilled"], COLORS["alone"], *OTHER_COLORS)
 
 
 def write_benchmark(folder, result, say=lambda text: None):
     """Writes `benchmark.md`, `.json` and `.png`, and says the table.
 
     Args:
-        folder: The run folder.
-        result: Dictionary with `metric`, `threads`, `rows`, `machine` and
-            `measured`, a list of dictionaries: `name`, `of` (`"teacher"` or
+        folder: Where they go.
+        result: Dictionary with `metric`, `reference` (what the ratios are
+            over), `threads`, `rows`, `machine` and `measured`, a list of
+            dictionaries: `name`, `of` (the reference, `"teacher"` or
             `"student"`), `runtime`, `quantization`, `threads`, `tokens`,
             `p50`, `p90`, `ratio_keras`, `ratio_same`, `bytes`, `score`.
         say: Function that is told the table.
@@ -51,6 +53,7 @@ def write_benchmark(folder, result, say=lambda text: None):
 def benchmark_columns(result):
     """The columns of the table, ratios first."""
     metric, measured = result["metric"], result["measured"]
+    reference = result["reference"]
 
     def cells(form, key):
         return ["" if one[key] is None else form(one[key]) for one in measured]
@@ -63,8 +66,8 @@ def benchmark_columns(result):
 
     return {
         "model": cells(str, "name"),
-        "times teacher in Keras": cells(ratio, "ratio_keras"),
-        "times teacher in the same runtime": cells(ratio, "ratio_same"),
+        f"times {reference} in Keras": cells(ratio, "ratio_keras"),
+        f"times {reference} in the same runtime": cells(ratio, "ratio_same"),
         "tokens": cells(str, "tokens"),
         "p50 (ms)": cells("{:.3f}".format, "p50"),
         "p90 (ms)": cells("{:.3f}".format, "p90"),
@@ -77,6 +80,10 @@ def benchmark_columns(result):
 
 
 def _explanation(result):
+    of, shape = "the teacher", ""
+    if result["reference"] != "teacher":
+        of = result["reference"]
+        shape = f"{of} is a model of that shape, with random weights. "
     machine = result["machine"]
     names = [machine.get("processor"), machine.get("system")]
     names += [f"{k} {v}" for k, v in machine.get("versions", {}).items()]
@@ -84,9 +91,9 @@ def _explanation(result):
         f"One row at a time, {result['rows']} rows of each length, from token "
         "ids to the output; p50 is the median over the rows, p90 the slowest "
         "tenth. Both ratios are of the p50 at the same number of tokens: over "
-        "the teacher as a compiled Keras call, and over the teacher in the "
-        "same runtime and quantisation (files with a smaller word table: over "
-        "`dynamic`). A file of fixed length is given shorter rows with "
+        f"{of} as a compiled Keras call, and over {of} in the same runtime "
+        "and quantisation (files with a smaller word table: over `dynamic`). "
+        f"{shape}A file of fixed length is given shorter rows with "
         "padding. Size: of a file; of a Keras model that of its weights in "
         f"float32. Scores on the test rows. Measured on: "
         f"{tables.one_line(', '.join(filter(None, names)))}."
@@ -104,14 +111,20 @@ def _plot(result):
     metric = result["metric"]
     figure, axes = make_figure(10.0, 3.8, 2)
     points = {}
+    runs = []
     for index, one in enumerate(shown):
         in_keras = one["runtime"] == "Keras"
+        color = COLORS["teacher"]
+        if one["of"] == "student":
+            run = one["name"].rpartition("/")[0]
+            runs += [run] * (run not in runs)
+            color = COLORS_OF_RUNS[runs.index(run) % len(COLORS_OF_RUNS)]
         style = {
-            "color": COLOR_OF[one["of"]],
+            "color": color,
             "marker": "o"
             if in_keras
             else EXPORT_MARKERS[index % len(EXPORT_MARKERS)],
-            "markerfacecolor": COLOR_OF[one["of"]] if in_keras else "none",
+            "markerfacecolor": color if in_keras else "none",
             "markersize": 8,
             "linestyle": "",
         }
