@@ -32,6 +32,44 @@ def fixed_seed():
     keras.backend.clear_session(free_memory=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def children_in_this_process():
+    """Has conversions and checks run here: most of a process is TensorFlow.
+
+    Tests of the process itself ask for `children_of_their_own`.
+    """
+    from keras_kd.export import conversion_worker
+    from keras_kd.export import litert
+    from keras_kd.export import saved_model
+    from keras_kd.export import saved_model_check
+    from keras_kd.export.errors import ExportError
+
+    def run_here(arguments, what):
+        arguments = [str(argument) for argument in arguments]
+        if arguments[:2] != ["-m", conversion_worker.__name__]:
+            script, *arguments = arguments
+            assert script == str(saved_model.CHECK_SCRIPT)
+            saved_model_check.main(*arguments)
+        elif conversion_worker.main(*arguments[2:]):
+            raise ExportError(f"{what} failed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litert, "run_child", run_here)
+        patch.setattr(saved_model, "run_child", run_here)
+        yield
+
+
+@pytest.fixture
+def children_of_their_own(monkeypatch):
+    """Has conversions and checks run as users have them."""
+    from keras_kd.export import child_process
+    from keras_kd.export import litert
+    from keras_kd.export import saved_model
+
+    for module in (litert, saved_model):
+        monkeypatch.setattr(module, "run_child", child_process.run_child)
+
+
 @pytest.fixture
 def word_tokenizer():
     """A tokenizer of whole words: [PAD] [UNK] [CLS] [SEP], then w4, w5, ..."""

@@ -200,8 +200,8 @@ def test_what_is_no_litert_file_is_refused(tmp_path):
         LiteRTModel(tmp_path / "broken.tflite")
 
 
-def test_the_same_export_is_the_same_bytes(
-    exported, linear_student, make_rows, tmp_path
+def test_a_process_of_its_own_writes_the_same_bytes(
+    exported, linear_student, make_rows, tmp_path, children_of_their_own
 ):
     again = tmp_path / "again" / "student.tflite"
     export_litert(

@@ -266,7 +266,7 @@ def test_jieba_gives_the_features_signature_and_the_reason(
 
 
 def test_a_sample_of_features_needs_no_tokenizer(
-    linear_student, make_rows, tmp_path
+    linear_student, make_rows, tmp_path, children_of_their_own
 ):
     report = export_saved_model(
         linear_student,
