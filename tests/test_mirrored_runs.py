@@ -14,21 +14,22 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from tests import tiny_tokens
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = """
     --student transformer --layers 1 --width 4 --embedding-dim 4 --dropout 0
     --max-length 8 --batch-size 12 --learning-rate 0.02 --steps 6
     --evaluate-every 3 --seeds 0 --arms teacher distilled
-    --layer-losses hidden_state_mse
 """.split()
-
-
 COMMANDS = {
-    "distill": ["distill"],
-    "tune": """tune --tune temperature=1,4 --trials 2 --algorithm random
-        """.split(),
-    "study": "study temperature --values 2".split(),
+    "distill": "distill --layer-losses hidden_state_mse",
+    "tune": "tune --layer-losses hidden_state_mse --tune temperature=1,4 "
+    "--trials 2 --algorithm random",
+    "study": "study temperature --layer-losses hidden_state_mse --values 2",
+    "tagging": "distill",
+    "chain": "distill --chain",
+    "reading": "distill",
 }
 
 
@@ -49,6 +50,28 @@ def write_transformer(folder):
     )
     Teacher(model, tokenizer, tiny.LABELS).save(folder)
     return str(folder)
+
+
+def write_inputs(name, folder):
+    """Writes data and a teacher; gives the flags that name them."""
+    if name in ("tagging", "chain"):
+        settings = tiny_tokens.write_tagged(folder / "data")
+        teacher = tiny_tokens.write_teacher(folder / "teacher")
+    elif name == "reading":
+        settings = tiny_tokens.write_questions(folder / "data")
+        settings["max_length"] = 16
+        teacher = tiny_tokens.write_teacher(
+            folder / "teacher", "question_answering"
+        )
+    else:
+        settings = tiny.write_data(folder / "data")
+        teacher = write_transformer(folder / "teacher")
+    settings |= {"teacher": teacher, "teacher_floor": 0}
+    settings |= {"cache": folder / "cache"}
+    return [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in settings.items()
+    ]
 
 
 def main(name, folder):
@@ -76,16 +99,10 @@ def main(name, folder):
     distillation._export = lambda student, name: {
         "file": name, "format": "none",
     }  # fmt: skip
-    settings = [
-        f"--{name}={value}"
-        for name, value in tiny.write_data(folder / "data").items()
-    ]
-    settings += ["--teacher", write_transformer(folder / "teacher")]
-    settings += ["--teacher-floor", "0", *SETTINGS, "--cache"]
-    settings.append(str(folder / "cache"))
+    settings = [*SETTINGS, *write_inputs(name, folder)]
     for strategy in ("none", "mirrored"):
         run = ["--run", str(folder / strategy), "--strategy", strategy]
-        assert cli.main([*COMMANDS[name], *settings, *run]) == 0
+        assert cli.main([*COMMANDS[name].split(), *settings, *run]) == 0
     (folder / "replicas.json").write_text(json.dumps(made))
 
 
@@ -114,6 +131,9 @@ def predictions(folder):
         "distill",
         pytest.param("tune", marks=pytest.mark.slow),
         pytest.param("study", marks=pytest.mark.slow),
+        "tagging",
+        pytest.param("chain", marks=pytest.mark.slow),
+        pytest.param("reading", marks=pytest.mark.slow),
     ],
 )
 def test_two_replicas_train_as_one(command, tmp_path):
@@ -133,7 +153,8 @@ def test_two_replicas_train_as_one(command, tmp_path):
         assert len(history) == 2
         for entry, other in zip(history, two[unit], strict=True):
             assert entry == pytest.approx(other, rel=1e-4, abs=1e-5)
-            assert "hidden_state_mse_loss" in entry or "alone" in unit
+            if "hidden_state_mse" in COMMANDS[command]:
+                assert "hidden_state_mse_loss" in entry or "alone" in unit
     one, two = (predictions(tmp_path / name) for name in ("none", "mirrored"))
     assert len(one) == len(two) > 0
     for logits, others in zip(one, two):
