@@ -7,14 +7,17 @@ and `label`). Without it the TFDS data set `glue/sst2` is read. GLUE's dev set
 is the test set here, and nothing is chosen on it. The validation set is carved
 from train: most rows there are phrases of other rows, so `--validation-rows`
 whole sentences are taken, and every row that is part of one of them leaves the
-training set.
+training set. 0 and 1 become negative and positive, as TFDS has them.
 """
 
+import dataclasses
 import hashlib
 import sys
 
 from keras_kd.data.errors import DataError
 from recipes.recipe import Recipe
+
+NAMES = {"0": "negative", "1": "positive"}
 
 
 def choose_rows(options, settings):
@@ -28,7 +31,7 @@ def choose_rows(options, settings):
         )
     if settings.validation is not None:
         return {}
-    examples = list(read_part(settings, "train"))
+    examples = [with_name(row) for row in read_part(settings, "train")]
     training, validation = split_by_sentence(examples, settings.validation_rows)
     if not training:
         raise DataError(
@@ -42,7 +45,17 @@ def choose_rows(options, settings):
         f"validation; {left_out} of its {len(examples)} rows are parts of "
         "them, and are left out."
     )
-    return {"train": training, "validation": validation}
+    return {
+        "train": training,
+        "validation": validation,
+        "test": map(with_name, read_part(settings, "test")),
+    }
+
+
+def with_name(example):
+    """The example, with the name of its class where it has GLUE's number."""
+    name = NAMES.get(example.label, example.label)
+    return dataclasses.replace(example, label=name)
 
 
 def split_by_sentence(examples, count):

@@ -99,7 +99,7 @@ class TestSst2:
         arguments = [
             "--data", data, "--run", run, *SMALL, "--validation-rows", "12",
             "--teacher", tiny.write_teacher(
-                tmp_path / "teacher", labels=["0", "1"]
+                tmp_path / "teacher", labels=["negative", "positive"]
             ),
         ]  # fmt: skip
         status, out, err = run_recipe("sst2", *arguments)
@@ -107,7 +107,7 @@ class TestSst2:
         assert f"12 sentences of {data / 'train.tsv'} are kept" in out
         result = stored(run)
         assert list(result["arms"]) == ["teacher", "alone", "distilled"]
-        assert result["labels"] == ["0", "1"]
+        assert result["labels"] == ["negative", "positive"]
         assert result["data"]["validation"] == 12
         assert result["data"]["test"] == 30
         beside = tmp_path / "run-data"
@@ -119,9 +119,10 @@ class TestSst2:
         training, validation = sst2.split_by_sentence(given, 12)
         for part, examples in (("train", training), ("validation", validation)):
             assert [(e.fields, e.label) for e in written[part]] == [
-                (e.fields, e.label) for e in examples
+                (e.fields, sst2.NAMES[e.label]) for e in examples
             ]
         assert len(written["test"]) == 30
+        assert {e.label for e in written["test"]} == set(sst2.NAMES.values())
         # The same command goes on, and finds all done.
         status, out, err = run_recipe("sst2", *arguments)
         assert status == 0, err
