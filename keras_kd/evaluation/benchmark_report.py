@@ -16,7 +16,11 @@ from keras_kd.evaluation.plots import save_figure
 from keras_kd.evaluation.plots import tidy_axes
 
 NAME = "benchmark"
-COLORS_OF_RUNS = (COLORS["distilled"], COLORS["alone"], *OTHER_COLORS)
+MORE_COLORS = ("#000000", "#F0E442", "#7A5195")
+COLORS_OF_RUNS = (
+    COLORS["distilled"], COLORS["alone"], *OTHER_COLORS, *MORE_COLORS
+)  # fmt: skip
+KERAS = "Keras"
 
 
 def write_benchmark(folder, result, say=lambda text: None):
@@ -109,29 +113,22 @@ def _plot(result):
         if one["tokens"] == longest and one["score"] is not None
     ]
     metric = result["metric"]
-    figure, axes = make_figure(10.0, 3.8, 2)
-    points = {}
-    runs = []
-    for index, one in enumerate(shown):
-        in_keras = one["runtime"] == "Keras"
-        color = COLORS["teacher"]
+    colors, markers = {}, {KERAS: "o"}
+    figure, axes = make_figure(10.0, 4.2, 2)
+    for one in shown:
+        who, how = "teacher", one["quantization"]
         if one["of"] == "student":
-            run = one["name"].rpartition("/")[0]
-            runs += [run] * (run not in runs)
-            color = COLORS_OF_RUNS[runs.index(run) % len(COLORS_OF_RUNS)]
-        style = {
-            "color": color,
-            "marker": "o"
-            if in_keras
-            else EXPORT_MARKERS[index % len(EXPORT_MARKERS)],
-            "markerfacecolor": color if in_keras else "none",
-            "markersize": 8,
-            "linestyle": "",
-        }
-        label = f"{one['name']}, Keras" if in_keras else one["name"]
+            who = one["name"].rpartition("/")[0] or "student"
+            free = COLORS_OF_RUNS[(len(colors) - 1) % len(COLORS_OF_RUNS)]
+            colors.setdefault(who, free)
+        colors.setdefault(who, COLORS["teacher"])
+        if one["runtime"] == KERAS:
+            how = KERAS
+        free = EXPORT_MARKERS[(len(markers) - 1) % len(EXPORT_MARKERS)]
+        markers.setdefault(how, free)
+        score = one["score"] * percent_factor(metric)
         for axis, x in zip(axes, (one["p50"], one["bytes"] / 1e6)):
-            score = one["score"] * percent_factor(metric)
-            (points[label],) = axis.plot(x, score, **style)
+            axis.plot(x, score, **_style(colors[who], markers[how], how))
     title = heading(metric)
     threads = f"{result['threads']} thread{'s'[: result['threads'] > 1]}"
     tidy_axes(
@@ -142,12 +139,25 @@ def _plot(result):
     tidy_axes(axes[1], "", "size (MB)")
     for axis in axes:
         logarithmic(axis)
-    if points:
-        figure.legend(
-            points.values(),
-            points.keys(),
-            loc="outside lower center",
-            ncols=min(len(points), 3),
-            frameon=False,
-        )
+    entries = {who: _style(color, "o", KERAS) for who, color in colors.items()}
+    for how, marker in markers.items():
+        entries[how] = _style("#888888", marker, how)
+    for label, style in entries.items():
+        axes[0].plot([], [], label=label, **style)
+    figure.legend(
+        loc="outside lower center",
+        ncols=min(len(entries), 5),
+        frameon=False,
+    )
     return figure
+
+
+def _style(color, marker, how):
+    """Filled where Keras computes, hollow for a file."""
+    return {
+        "color": color,
+        "marker": marker,
+        "markerfacecolor": color if how == KERAS else "none",
+        "markersize": 8,
+        "linestyle": "",
+    }
