@@ -14,6 +14,8 @@ from keras_kd.teaching import open_teacher
 REFERENCE, TEACHER, STUDENT = "BERT-base", "teacher", "student"
 KERAS = "Keras"
 BYTES_OF_FLOAT32 = 4
+# Of features: what a tokenizer costs is not what is compared.
+TIMED = ("litert", "mediapipe")
 
 
 def models_of_runs(runs, metric, threads, output, temporary, say):
@@ -78,7 +80,7 @@ def _student_models(student, test, result, metric, threads, prefix):
     ]
     for export in result["exports"]:
         path = student.folder / export["file"]
-        if export.get("quantization") and path.exists():
+        if export["format"] in TIMED and path.exists():
             models.append(
                 _file(
                     path,

@@ -21,6 +21,7 @@ from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.exported_student import ExportedStudent
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.preparation import find_labelled
@@ -126,10 +127,7 @@ class TrainedStudent:
             return []
         with tempfile.TemporaryDirectory() as folder:
             rows = self._rows_of(examples, Path(folder) / "rows")
-            logits = predict_rows(
-                self._runtime, rows, per_token=self.task.per_token
-            )
-            logits = self.task.select_outputs(logits, rows)
+            logits = self.task.select_outputs(self.logits(rows), rows)
             return self.task.answers(logits, rows)
 
     @functools.cached_property
@@ -160,42 +158,29 @@ class TrainedStudent:
 
     def score_rows(self, rows, file=None):
         """As `score`, on labelled `Rows`."""
-        with progress_bar("scoring", len(rows)) as advance:
-            runtime = self._runtime
-            if file is not None:
-                model = self._open_file(file)
-                rows = self._rows_for(rows, model)
-                runtime = self._file_runtime(model)
-            logits = predict_rows(
-                runtime, rows, progress=advance, per_token=self.task.per_token
-            )
+        if file is None:
+            logits = self.logits(rows)
+        else:
+            file = ExportedStudent(self, file)
+            rows = file.rows_as_read(rows)
+            logits = file.logits(rows)
         logits = self.task.select_outputs(logits, rows)
         return {
             "rows": len(rows),
             **self.task.scores(logits, self.task.references(rows)),
         }
 
-    def _open_file(self, file):
-        from keras_kd.export.litert_runner import LiteRTModel
-
-        if not Path(file).exists() and (self.folder / file).exists():
-            file = self.folder / file
-        model = LiteRTModel(file)
-        if model.labels not in (None, self.task.labels):
-            raise ConfigurationError(
-                f"{file} is not a file of this run's student. Received: the "
-                f"labels {model.labels}. Expected: {self.task.labels}."
+    def logits(self, rows):
+        """The Keras student's logits: see `keras_kd.inference.predict_rows`."""
+        with progress_bar("scoring", len(rows)) as advance:
+            return predict_rows(
+                self._runtime,
+                rows,
+                progress=advance,
+                per_token=self.task.per_token,
             )
-        return model
 
-    def _rows_for(self, rows, model):
-        """The rows as a file reads them: of its length, or MediaPipe's way."""
-        tokenizer = self.tokenizer
-        if _is_for_mediapipe(model):
-            tokenizer = read_as_mediapipe(tokenizer)
-        return self._read_again(rows, tokenizer, model.length)
-
-    def _read_again(self, rows, tokenizer, length):
+    def read_again(self, rows, tokenizer, length):
         """Rows of other tokens, or of as many as a file takes.
 
         Args:
@@ -214,58 +199,6 @@ class TrainedStudent:
     @functools.cached_property
     def _temporary(self):
         return tempfile.TemporaryDirectory()
-
-    def _file_runtime(self, model):
-        """`(input names, predict)` of a file, as in `keras_kd.inference`."""
-        if not _is_for_mediapipe(model):
-            return model.input_names, model.predict_named
-        from keras_kd.export.mediapipe import logits_of
-
-        def predict(features):
-            probabilities = model.predict(features)
-            return {
-                batch.LOGITS: logits_of(probabilities, self.task.activation)
-            }
-
-        return model.input_names, predict
-
-    def compare_with_client(self, rows, file):
-        """What changes when MediaPipe's client reads the texts of some rows.
-
-        Args:
-            rows: `Rows` with labels.
-            file: A file of `export_mediapipe`, in the run folder.
-
-        Returns:
-            Dictionary: `rows`, `rows_with_other_tokens`, `other_decisions`
-            (rows that get another answer than Keras gives, whatever moved it),
-            and `score_keras` and `score_client`, by the task's metric.
-        """
-        model = self._open_file(file)
-        every = np.arange(len(rows))
-        as_read = self._rows_for(rows, model)
-        own, client = (
-            one.padded(batch.TOKEN_IDS, every, model.length)
-            for one in (
-                self._read_again(rows, self.tokenizer, model.length),
-                as_read,
-            )
-        )
-        in_keras = predict_rows(self._runtime, rows)
-        with progress_bar(f"scoring {model.path.name}", len(rows)) as advance:
-            in_client = predict_rows(
-                self._file_runtime(model), as_read, progress=advance
-            )
-        labels = self.task.references(rows)
-        metric = self.task.primary_metric
-        answers = zip(self.task.answers(in_keras), self.task.answers(in_client))
-        return {
-            "rows": len(rows),
-            "rows_with_other_tokens": int((own != client).any(axis=1).sum()),
-            "other_decisions": sum(a != b for (a, _), (b, _) in answers),
-            "score_keras": self.task.scores(in_keras, labels)[metric],
-            "score_client": self.task.scores(in_client, labels)[metric],
-        }
 
     # === Export ===
 
@@ -286,13 +219,9 @@ class TrainedStudent:
         """
         from keras_kd.export.litert import export_litert
 
-        length = self._check_length(length)
-        name = f"student_{quantization}"
-        if length != self.max_length:
-            name += f"_length_{length or DYNAMIC}"
-        path = self.folder / f"{name}.tflite"
+        length, path = self._file(quantization, length)
         rows, positions = self._verification_rows()
-        rows = self._read_again(rows, self.tokenizer, length)
+        rows = self.read_again(rows, self.tokenizer, length)
         width = length or self.max_length
         inputs = gather_inputs(
             rows, positions, batch.input_names(self.model), width
@@ -305,7 +234,6 @@ class TrainedStudent:
             labels_of_rows = self.task.decisions_of(labels)
         else:
             labels_of_rows = rows.column("label", positions)
-        licence = self.run.configuration.licence
         with progress_bar(f"verifying {path.name}", len(positions)) as advance:
             return export_litert(
                 self.model,
@@ -315,7 +243,7 @@ class TrainedStudent:
                 max_length=length,
                 tokenizer=self.tokenizer,
                 labels=self.task.labels,
-                metadata={"licence": licence} if licence else None,
+                metadata=self._metadata(),
                 labels_of_rows=labels_of_rows,
                 kind=self.task.name,
                 decide=decide,
@@ -338,27 +266,16 @@ class TrainedStudent:
         """
         from keras_kd.export.mediapipe import export_mediapipe
 
-        pairs = self.run.configuration.text_pair is not None
-        if pairs or self.task.per_token:
-            raise ConfigurationError(
-                "MediaPipe's Text Classifier reads one text. Received: a run "
-                f"on {'pairs' if pairs else self.task.name}. Export it in the "
-                "format litert."
-            )
-        length = self._check_length(length)
-        name = f"student_mediapipe_{quantization}"
-        if length != self.max_length:
-            name += f"_length_{length or DYNAMIC}"
-        path = self.folder / f"{name}.tflite"
+        self._check_single_text("MediaPipe's Text Classifier")
+        length, path = self._file(f"mediapipe_{quantization}", length)
         client = read_as_mediapipe(self.tokenizer)
         rows, positions = self._verification_rows()
-        licence = self.run.configuration.licence
         with progress_bar(f"verifying {path.name}", len(positions)) as advance:
             return export_mediapipe(
                 self.model,
                 path,
                 gather_inputs(
-                    self._read_again(rows, client, length),
+                    self.read_again(rows, client, length),
                     positions,
                     batch.input_names(self.model),
                     length or self.max_length,
@@ -368,9 +285,43 @@ class TrainedStudent:
                 quantization,
                 length,
                 self.task.activation,
-                metadata={"licence": licence} if licence else None,
+                metadata=self._metadata(),
                 labels_of_rows=rows.column("label", positions),
                 progress=advance,
+            )
+
+    def export_text(self, quantization="dynamic", length=None):
+        """Writes `student_text_<quantization>.tflite`, which takes a text.
+
+        Args:
+            quantization, length: As in `export_litert`; no `"dynamic"` length.
+
+        Returns:
+            The report of `keras_kd.export.text_litert.export_text_litert`.
+
+        Raises:
+            ConfigurationError: A run on pairs of texts, or another length.
+            ValueError: A tokenizer that no file can hold.
+            ExportError: The file differs from the Keras student.
+        """
+        from keras_kd.export.text_litert import export_text_litert
+
+        self._check_single_text("A file that takes text")
+        length, path = self._file(f"text_{quantization}", length)
+        rows, positions = self._verification_rows()
+        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
+            return export_text_litert(
+                self.model,
+                path,
+                [self._text(rows, position) for position in positions],
+                self.tokenizer,
+                self.task.labels,
+                quantization,
+                length,
+                metadata=self._metadata(),
+                labels_of_rows=rows.column("label", positions),
+                progress=advance,
+                kind=self.task.name,
             )
 
     def export_saved_model(self):
@@ -403,6 +354,27 @@ class TrainedStudent:
             return text
         return text, rows.text("text_pair", position)
 
+    def _check_single_text(self, what):
+        pairs = self.run.configuration.text_pair is not None
+        if pairs or self.task.per_token:
+            raise ConfigurationError(
+                f"{what} reads one text. Received: a run on "
+                f"{'pairs' if pairs else self.task.name}. Export it in the "
+                "format litert."
+            )
+
+    def _metadata(self):
+        """What a file says beside what its check measured."""
+        licence = self.run.configuration.licence
+        return {"licence": licence} if licence else None
+
+    def _file(self, name, length):
+        """`(tokens, path)` of a file of this name that takes so many."""
+        length = self._check_length(length)
+        if length != self.max_length:
+            name += f"_length_{length or DYNAMIC}"
+        return length, self.folder / f"student_{name}.tflite"
+
     def _check_length(self, length):
         """The tokens that a file takes; `None` for any number."""
         if length in (None, DYNAMIC):
@@ -423,8 +395,3 @@ class TrainedStudent:
     def _verification_rows(self):
         rows = Rows.open(self.folder / "validation_rows")
         return rows, np.arange(min(len(rows), VERIFICATION_ROWS))
-
-
-def _is_for_mediapipe(model):
-    """Whether a file gives what MediaPipe's Text Classifier takes."""
-    return model.output_names == [batch.PROBABILITIES]

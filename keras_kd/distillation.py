@@ -15,6 +15,7 @@ from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
+from keras_kd.exported_student import ExportedStudent
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
 from keras_kd.run_times import run_times
@@ -23,7 +24,7 @@ from keras_kd.teaching import TeacherRefused
 from keras_kd.training import STUDENT_FILE
 
 TEST_ROWS = "test_rows"
-MEDIAPIPE = "mediapipe"
+MEDIAPIPE, TEXT = "mediapipe", "litert-text"
 
 
 def distill(configuration, folder, command="", say=print):
@@ -94,7 +95,8 @@ def export_again(folder, formats, say=lambda text: None):
         formats: List of `"saved_model"` and of quantisations such as
             `"dynamic"`; a length may follow: `"dynamic/64"`, or
             `"dynamic/dynamic"` for texts of any length. For MediaPipe's Text
-            Classifier `"mediapipe/"` stands before.
+            Classifier `"mediapipe/"` stands before, for a file that takes
+            text `"litert-text/"`.
         say: Function that is told what happens.
 
     Returns:
@@ -126,15 +128,18 @@ def export_again(folder, formats, say=lambda text: None):
 def _export(student, name):
     if name == "saved_model":
         return student.export_saved_model()
-    if name.startswith(f"{MEDIAPIPE}/"):
-        return student.export_mediapipe(*name.split("/")[1:])
+    form, *parts = name.split("/")
+    if form == MEDIAPIPE:
+        return student.export_mediapipe(*parts)
+    if form == TEXT:
+        return student.export_text(*parts)
     return student.export_litert(*name.split("/"))
 
 
 def _score_files(student, reports, metric, test, say):
     """Scores each `.tflite` on the test rows, beside the Keras student."""
     for report in reports:
-        if report["format"] == MEDIAPIPE:
+        if report["format"] in (MEDIAPIPE, TEXT):
             _score_in_client(student, report, metric, test, say)
     reports = [one for one in reports if one["format"] == "litert"]
     if not reports:
@@ -151,20 +156,20 @@ def _score_files(student, reports, metric, test, say):
 
 
 def _score_in_client(student, report, metric, test, say):
-    """Scores a file on texts as MediaPipe's client reads them."""
+    """Scores a file on texts as it, or MediaPipe's client, reads them."""
     if "client" not in report:
-        client = student.compare_with_client(test, report["file"])
+        client = ExportedStudent(student, report["file"]).compare(test)
         report["client"] = client
         report["scores"] = {metric: client["score_client"]}
     client = report["client"]
     say(
-        f"  {report['file']}: in MediaPipe's client, {metric} "
-        f"{client['score_client']:.4f} on {client['rows']} test rows (Keras: "
+        f"  {report['file']}: {metric} {client['score_client']:.4f} on "
+        f"{client['rows']} test rows as the client reads them (Keras: "
         f"{client['score_keras']:.4f}); it reads other tokens in "
         f"{client['rows_with_other_tokens']} rows and decides otherwise on "
         f"{client['other_decisions']}."
     )
-    for warning in report["warnings"]:
+    for warning in report.get("warnings", ()):
         say(f"  {warning}")
 
 
@@ -205,8 +210,8 @@ def _export_name(report):
     """What `_export` was asked for."""
     _, _, length = Path(report["file"]).stem.partition("_length_")
     name = report.get("quantization", "saved_model")
-    if report["format"] == MEDIAPIPE:
-        name = f"{MEDIAPIPE}/{name}"
+    if report["format"] in (MEDIAPIPE, TEXT):
+        name = f"{report['format']}/{name}"
     return f"{name}/{length}" if length else name
 
 

@@ -90,9 +90,11 @@ TABLES = {"keras_kd.models.huggingface_names"}
 # Docstring examples that need files, models or a package of their own.
 EXAMPLES_WITH_FILES = {
     "keras_kd.data.tokenization.Tokenizer",
+    "keras_kd.export.device_tokenizer.DeviceTokenizer",
     "keras_kd.export.litert_runner.LiteRTModel",
     "keras_kd.export.saved_model.export_saved_model",
     "keras_kd.export.text_preprocessing.InGraphTokenizer",
+    "keras_kd.export.text_runner.LiteRTTextModel",
 }
 
 

@@ -11,6 +11,7 @@ from keras_kd.deployment import TrainedStudent
 from keras_kd.distillation import _earlier_exports
 from keras_kd.distillation import export_again
 from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.exported_student import ExportedStudent
 from tests import tiny
 
 
@@ -57,7 +58,7 @@ def test_cut_rows_end_with_the_special_token(student, tmp_path):
     rows = student.task.make_rows(
         list(long_examples()), student.tokenizer, tmp_path / "rows", 14
     )
-    rows = student._read_again(rows, student.tokenizer, 10)
+    rows = student.read_again(rows, student.tokenizer, 10)
     names = ("token_ids", "padding_mask")
     inputs = gather_inputs(rows, np.array([0, 1]), names, 10)
     assert inputs["token_ids"].shape == (2, 10)
@@ -123,12 +124,39 @@ def test_a_file_for_mediapipe_is_scored_as_the_client_reads(student, tmp_path):
     rows = student.task.make_rows(
         examples, student.tokenizer, tmp_path / "rows", student.max_length
     )
-    client = student.compare_with_client(rows, report["file"])
+    client = ExportedStudent(student, report["file"]).compare(rows)
     assert client["rows_with_other_tokens"] == 5
     assert client["score_keras"] == 1.0
     assert client["other_decisions"] == round(6 * (1 - client["score_client"]))
     scores = student.score(examples, tmp_path / "scored", report["file"])
     assert scores["accuracy"] == client["score_client"]
+
+
+def test_a_file_that_takes_text_is_scored_on_its_own_tokens(student, tmp_path):
+    said = []
+    (report,) = export_again(
+        student.folder, ["litert-text/float32"], say=said.append
+    )
+    assert report["file"] == "student_text_float32.tflite"
+    client = report["client"]
+    assert client["rows"] == 80
+    assert client["rows_with_other_tokens"] == client["other_decisions"] == 0
+    assert client["score_client"] == client["score_keras"] > 0.9
+    assert "as the client reads them" in said[0]
+    assert _earlier_exports(student.run)["litert-text/float32"] == report
+    # Full-width letters are the plain ones there.
+    good = tiny.GOOD[0]
+    wide = "".join(chr(ord(letter) + 0xFEE0) for letter in good)
+    examples = [Example("0", (wide,), "good"), Example("1", (good,), "good")]
+    rows = student.task.make_rows(
+        examples, student.tokenizer, tmp_path / "rows", student.max_length
+    )
+    client = ExportedStudent(student, report["file"]).compare(rows)
+    assert client["rows_with_other_tokens"] == 1
+    scores = student.score(examples, tmp_path / "scored", report["file"])
+    assert scores["accuracy"] == client["score_client"] == 1.0
+    with pytest.raises(ValueError, match="max_length=None"):
+        student.export_text("float32", "dynamic")
 
 
 def test_what_mediapipe_does_not_take(student):

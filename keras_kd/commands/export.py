@@ -18,9 +18,16 @@ def add_export(commands):
     )
     command.add_argument(
         "--format",
-        choices=("saved_model", "litert", "mediapipe", "huggingface"),
+        choices=(
+            "saved_model",
+            "litert",
+            "litert-text",
+            "mediapipe",
+            "huggingface",
+        ),
         default="litert",
-        help="huggingface: of a bert student (default: litert)",
+        help="litert-text: a .tflite that takes a string; huggingface: of a "
+        "bert student (default: litert)",
     )
     command.add_argument(
         "--quantize",
@@ -32,7 +39,7 @@ def add_export(commands):
         "--length",
         metavar="N",
         help="tokens that a .tflite file takes, or dynamic for any number, "
-        "not with mediapipe (default: --max-length of the run)",
+        "not with mediapipe and litert-text (default: --max-length of the run)",
     )
 
     command = add_command(

@@ -254,9 +254,9 @@ def export_section(result: dict) -> list[str]:
     )
     if any(clients):
         text += (
-            " MediaPipe's client has a tokenizer of its own: the test score of "
-            "its file is that in the client, and beside it stands what Keras "
-            "scores on the training's tokens."
+            " MediaPipe's client, and a file that takes text, have tokenizers "
+            "of their own: the test score of such a file is that on the tokens "
+            "it reads; beside it stands what Keras scores on the training's."
         )
     table = tables.markdown_table(columns)
     return ["## Exported files", "", text, "", *table]

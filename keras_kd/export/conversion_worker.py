@@ -26,6 +26,7 @@ def convert(
     length=None,
     fast_loops=True,
     activation=None,
+    tokenizer=None,
 ):
     """Converts a Keras model to the bytes of a LiteRT file.
 
@@ -43,6 +44,8 @@ def convert(
         activation: `"softmax"` or `"sigmoid"` makes the file a text classifier
             for MediaPipe: without loops, with all three inputs, and with
             `probabilities` for its output. `None` for any other file.
+        tokenizer: `DeviceTokenizer` that makes the file take one text; it
+            brings operations of tensorflow_text's. `None` for other files.
 
     Returns:
         Bytes. Inputs and outputs keep the names of the Keras model.
@@ -61,9 +64,13 @@ def convert(
         model = with_unrolled_recurrence(model)
     elif fast_loops and batch_size == 1:
         model = with_fast_loops(model)
-    save_features_signature(model, folder, batch_size, length, activation)
+    if tokenizer is None:
+        save_features_signature(model, folder, batch_size, length, activation)
+    else:
+        save_text_signature(model, folder, tokenizer)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.allow_custom_ops = tokenizer is not None
     if quantization in ("dynamic", "float16"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
@@ -96,16 +103,36 @@ def save_features_signature(model, folder, batch_size, length, activation=None):
         (logits,) = outputs.values()
         return {batch.PROBABILITIES: probabilities[activation](logits)}
 
+    specs = {
+        name: tf.TensorSpec([batch_size, length], tf.int32, name=name)
+        for name in names
+    }
+    _save_signature(model, folder, features, specs)
+
+
+def save_text_signature(model, folder, tokenizer):
+    """Writes a SavedModel with one signature: one text to named outputs."""
+    import tensorflow as tf
+
+    from keras_kd import batch
+
+    def answer(text):
+        inputs = batch.select_inputs(model, tokenizer(text))
+        return batch.named_outputs(model(inputs, training=False))
+
+    spec = tf.TensorSpec([1], tf.string, name="text")
+    _save_signature(model, folder, answer, {"text": spec}, tokenizer)
+
+
+def _save_signature(model, folder, function, specs, tokenizer=None):
+    import tensorflow as tf
+
     module = tf.Module()
     # A module that holds only the Keras model loses the weights in silence.
     module.student_variables = [variable.value for variable in model.variables]
-    module.features = tf.function(features)
-    signature = module.features.get_concrete_function(
-        **{
-            name: tf.TensorSpec([batch_size, length], tf.int32, name=name)
-            for name in names
-        }
-    )
+    module.tokenizer = tokenizer
+    module.function = tf.function(function)
+    signature = module.function.get_concrete_function(**specs)
     tf.saved_model.save(
         module, str(folder), signatures={"serving_default": signature}
     )
@@ -139,6 +166,14 @@ def main(settings_path):
         import keras
 
         model = keras.models.load_model(settings["model"], compile=False)
+        tokenizer = settings["tokenizer"]
+        if tokenizer is not None:
+            from keras_kd.data.tokenization import Tokenizer
+            from keras_kd.export.device_tokenizer import DeviceTokenizer
+
+            tokenizer = DeviceTokenizer(
+                Tokenizer.from_folder(tokenizer), settings["length"]
+            )
         with tempfile.TemporaryDirectory(
             dir=Path(settings_path).parent
         ) as folder:
@@ -149,6 +184,7 @@ def main(settings_path):
                 settings["batch_size"],
                 settings["length"],
                 activation=settings["activation"],
+                tokenizer=tokenizer,
             )
         Path(settings["output"]).write_bytes(content)
     except Exception as error:

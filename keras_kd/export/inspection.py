@@ -4,6 +4,8 @@ from pathlib import Path
 
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.export.operations import operations
+from keras_kd.export.text_runner import LiteRTTextModel
+from keras_kd.export.text_runner import takes_text
 
 # How well the file did when it was verified, by the name in its metadata.
 MEASURED = (
@@ -33,7 +35,7 @@ def inspect_file(path):
         ValueError: It is no LiteRT file.
     """
     path = Path(path)
-    model = LiteRTModel(path)
+    model = (LiteRTTextModel if takes_text(path) else LiteRTModel)(path)
     metadata = model.metadata
     tokenizer = metadata.get("tokenizer", {})
     measured = [
@@ -41,7 +43,7 @@ def inspect_file(path):
         for name in MEASURED
         if name in metadata
     ]
-    length = "any" if model.length is None else str(model.length)
+    length = model.length or metadata.get("max_length") or "any"
     return {
         "file": f"{path.name}, {path.stat().st_size} bytes",
         "labels": ", ".join(model.labels or []) or NOT_STATED,

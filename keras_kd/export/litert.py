@@ -186,7 +186,13 @@ def convert_teacher(teacher, path, quantization="dynamic"):
 
 
 def run_conversion(
-    model, output, quantization, batch_size, length, activation=None
+    model,
+    output,
+    quantization,
+    batch_size,
+    length,
+    activation=None,
+    tokenizer=None,
 ):
     """Runs the conversion worker; `output` is there afterwards.
 
@@ -197,6 +203,7 @@ def run_conversion(
         batch_size: Rows of the file's inputs; `None` for any number.
         length: Tokens; `None` for any number.
         activation: See `keras_kd.export.conversion_worker.convert`.
+        tokenizer: `Tokenizer` that the file begins with, or `None`.
 
     Raises:
         ExportError: The model can't be converted.
@@ -212,7 +219,11 @@ def run_conversion(
             "batch_size": batch_size,
             "length": length,
             "activation": activation,
+            "tokenizer": None,
         }
+        if tokenizer is not None:
+            settings["tokenizer"] = str(folder / "tokenizer")
+            tokenizer.save(folder / "tokenizer")
         settings_path = folder / "settings.json"
         settings_path.write_text(json.dumps(settings), encoding="utf-8")
         worker = ["-m", "keras_kd.export.conversion_worker", settings_path]
