@@ -198,19 +198,24 @@ def _machine():
 
 
 def _put(folder, path):
-    """Renames a folder; one that stands at `path` makes room for it."""
+    """Renames a folder; one that stands at `path` makes room for it.
+
+    Whenever it is killed, a whole folder is left: at `path`, or beside it, from
+    where `remove_leftovers` puts it back.
+    """
+    replaced = folder.with_name(folder.name + REPLACED)
     while True:
         try:
             os.replace(folder, path)
-            return
+            break
         except OSError:
             # Another process may have put its own there just now.
             if not path.is_dir():
                 raise
-        replaced = folder.with_name(folder.name + REPLACED)
+        shutil.rmtree(replaced, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             os.replace(path, replaced)
-            shutil.rmtree(replaced)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _lives(pid):

@@ -22,32 +22,39 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def killed_while_writing(path, kind="write_aside", late=False):
+def killed_while_writing(path, kind="write_aside", when="writing"):
     """Has `kill -9` end a process that writes `path`; it can't clean up.
 
     Args:
         path: The final name.
         kind: Which of the two writes it.
-        late: Whether it is killed between a folder's two renames.
+        when: `"writing"`, `"between"` a folder's two renames, or
+            `"removing"` the older folder.
     """
     script = """
-        import os, signal, sys
+        import os, shutil, signal, sys
         from pathlib import Path
         from keras_kd import atomic_files
-        path, kind, late = sys.argv[1:]
+        path, kind, when = sys.argv[1:]
         def kill():
             os.kill(os.getpid(), signal.SIGKILL)
-        if late == "True":
+        if when == "between":
             replace = os.replace
             def replace_once(source, target):
                 replace(source, target)
                 kill()
             os.replace = replace_once
+        if when == "removing":
+            def remove_one_file(folder, **options):
+                for file in Path(folder).glob("*"):
+                    file.unlink()
+                    kill()
+            shutil.rmtree = remove_one_file
         with getattr(atomic_files, kind)(path) as temporary:
             if kind != "write_aside":
                 temporary = temporary / "half.txt"
             Path(temporary).write_text("half")
-            if late != "True":
+            if when == "writing":
                 kill()
     """
     # The module alone: the package would bring in all of Keras.
@@ -58,7 +65,7 @@ def killed_while_writing(path, kind="write_aside", late=False):
     """
     code = textwrap.dedent(package) + textwrap.dedent(script)
     finished = subprocess.run(
-        [sys.executable, "-c", code, str(path), kind, str(late)]
+        [sys.executable, "-c", code, str(path), kind, when]
     )
     assert finished.returncode == -signal.SIGKILL
 
@@ -214,11 +221,22 @@ class TestLeftovers:
         monkeypatch.setattr(atomic_files.os, "kill", refuse)
         assert atomic_files._lives(12345)
 
+    def test_folder_that_was_being_removed_has_been_replaced(self, tmp_path):
+        path = tmp_path / "model"
+        with folder_aside(path) as temporary:
+            (temporary / "old.txt").write_text("old")
+            (temporary / "older.txt").write_text("older")
+        killed_while_writing(path, "folder_aside", when="removing")
+        assert len(names(tmp_path)) == 2
+        with scratch_folder(tmp_path / "other"):
+            assert names(path) == ["half.txt"]
+        assert names(tmp_path) == ["model"]
+
     def test_folder_that_was_being_replaced_is_put_back(self, tmp_path):
         path = tmp_path / "model"
         with folder_aside(path) as temporary:
             (temporary / "old.txt").write_text("old")
-        killed_while_writing(path, "folder_aside", late=True)
+        killed_while_writing(path, "folder_aside", when="between")
         assert not path.exists()
         with pytest.raises(ValueError):
             with folder_aside(path):
