@@ -1,29 +1,28 @@
 """What `keras-kd benchmark` times: models, their rows, and what they are."""
 
-from keras_kd.atomic_files import read_json
 from keras_kd.data.retokenization import retokenize
 from keras_kd.data.rows import Rows
 from keras_kd.deployment import TrainedStudent
 from keras_kd.distillation import TEST_ROWS
-from keras_kd.evaluation.report import METRICS
+from keras_kd.evaluation.benchmark_report import KERAS
+from keras_kd.evaluation.result import primary_metric
 from keras_kd.export.errors import ExportError
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.taught_run import short_hash
 from keras_kd.teaching import open_teacher
 
 REFERENCE, TEACHER, STUDENT = "BERT-base", "teacher", "student"
-KERAS = "Keras"
 BYTES_OF_FLOAT32 = 4
 # Of features: what a tokenizer costs is not what is compared.
 TIMED = ("litert", "mediapipe")
 
 
-def models_of_runs(runs, metric, threads, output, temporary, say):
+def models_of_runs(runs, results, threads, output, temporary, say):
     """The teachers, students and files of finished runs.
 
     Args:
         runs: Their `RunFolder`s.
-        metric: Name of the score.
+        results: Their results, which score by one metric.
         threads: Threads of the files.
         output: Folder that keeps converted teachers, in `benchmark/`.
         temporary: Folder for rows.
@@ -35,8 +34,8 @@ def models_of_runs(runs, metric, threads, output, temporary, say):
         first of a teacher also has its `vocabulary_size`.
     """
     teachers, students = {}, []
-    for run in runs:
-        result = read_json(run.folder / METRICS)
+    metric = primary_metric(results[0])
+    for run, result in zip(runs, results):
         student = TrainedStudent(run)
         test = Rows.open(run.folder / TEST_ROWS)
         prefix = f"{run.folder.resolve().name}/" if len(runs) > 1 else ""

@@ -219,6 +219,7 @@ class Comparison(TaughtRun):
             targets,
             live,
             configuration.prune,
+            configuration.quantization_aware,
         )
         return result, student
 
@@ -249,6 +250,7 @@ class Comparison(TaughtRun):
         targets=None,
         teacher=None,
         prune=None,
+        quantization=None,
     ):
         """Trains a student for one unit of the run.
 
@@ -265,6 +267,7 @@ class Comparison(TaughtRun):
                 teacher=teacher,
                 losses=losses,
                 hard_label_weight=hard_label_weight,
+                quantization=quantization,
             )
             distiller.compile(
                 adamw(configuration.learning_rate, steps),

@@ -159,7 +159,8 @@ class TrainedStudent:
     def score_rows(self, rows, file=None):
         """As `score`, on labelled `Rows`."""
         if file is None:
-            logits = self.logits(rows)
+            with progress_bar("scoring", len(rows)) as advance:
+                logits = self.logits(rows, advance)
         else:
             file = ExportedStudent(self, file)
             rows = file.rows_as_read(rows)
@@ -170,15 +171,14 @@ class TrainedStudent:
             **self.task.scores(logits, self.task.references(rows)),
         }
 
-    def logits(self, rows):
+    def logits(self, rows, progress=None):
         """The Keras student's logits: see `keras_kd.inference.predict_rows`."""
-        with progress_bar("scoring", len(rows)) as advance:
-            return predict_rows(
-                self._runtime,
-                rows,
-                progress=advance,
-                per_token=self.task.per_token,
-            )
+        return predict_rows(
+            self._runtime,
+            rows,
+            progress=progress,
+            per_token=self.task.per_token,
+        )
 
     def read_again(self, rows, tokenizer, length):
         """Rows of other tokens, or of as many as a file takes.

@@ -15,6 +15,7 @@ from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
+from keras_kd.export.text_runner import FORMAT as TEXT
 from keras_kd.exported_student import ExportedStudent
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
@@ -24,7 +25,7 @@ from keras_kd.teaching import TeacherRefused
 from keras_kd.training import STUDENT_FILE
 
 TEST_ROWS = "test_rows"
-MEDIAPIPE, TEXT = "mediapipe", "litert-text"
+MEDIAPIPE = "mediapipe"
 
 
 def distill(configuration, folder, command="", say=print):
@@ -108,13 +109,7 @@ def export_again(folder, formats, say=lambda text: None):
     """
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
-    if not (run.folder / METRICS).exists():
-        raise ConfigurationError(
-            f"The run in '{run.folder}' has no {METRICS}: it was not finished. "
-            "Start `keras-kd distill` again with the same settings; it goes on "
-            "where it stopped."
-        )
-    result = read_json(run.folder / METRICS)
+    result = read_result(run)
     reports = [_export(student, name) for name in formats]
     test = Rows.open(run.folder / TEST_ROWS)
     _score_files(student, reports, result["primary_metric"], test, say)
@@ -123,6 +118,21 @@ def export_again(folder, formats, say=lambda text: None):
     result["exports"] = list({**old, **new}.values())
     write_report(run.folder, result)
     return reports
+
+
+def read_result(run):
+    """The result of a finished run, as its report has it.
+
+    Raises:
+        ConfigurationError: It was not finished.
+    """
+    if not (run.folder / METRICS).exists():
+        raise ConfigurationError(
+            f"The run in '{run.folder}' has no {METRICS}: it was not finished. "
+            "Start `keras-kd distill` again with the same settings; it goes on "
+            "where it stopped."
+        )
+    return read_json(run.folder / METRICS)
 
 
 def _export(student, name):

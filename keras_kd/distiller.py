@@ -17,6 +17,7 @@ from keras_kd.model_checks import check_same_outputs
 from keras_kd.model_checks import check_schedules
 from keras_kd.model_checks import computes_in_float16
 from keras_kd.models.layer_outputs import observe
+from keras_kd.models.weight_quantization import WeightQuantization
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -46,11 +47,15 @@ class Distiller(keras.Model):
         losses: List of `keras_kd.losses.DistillationLoss`.
         hard_label_weight: Number or schedule that multiplies the loss given to
             `compile`, on the rows that have a label.
+        quantization: One of `WEIGHT_QUANTIZATIONS` has the student learn with
+            its weights rounded as such a file has them; see
+            `keras_kd.models.weight_quantization`. `None`: as they are.
 
     Raises:
         ValueError: Student and teacher have different numbers of outputs, a
             model gives probabilities where logits are needed, a weight is
-            negative, or two losses have the same name.
+            negative, two losses have the same name, or an unknown
+            quantisation.
 
     Example:
 
@@ -77,9 +82,11 @@ class Distiller(keras.Model):
         teacher=None,
         losses=(),
         hard_label_weight=1.0,
+        quantization=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # The student's layers cast for themselves; weights are rounded before.
+        super().__init__(autocast=False, **kwargs)
         check_gives_logits(student, "student")
         if teacher is not None:
             check_gives_logits(teacher, "teacher")
@@ -89,9 +96,14 @@ class Distiller(keras.Model):
             hard_label_weight,
             wide_dtype(keras.tree.flatten(student.output)[0]),
         )
+        self.quantization = quantization
+        self._rounding = None
+        if quantization is not None:
+            self._rounding = WeightQuantization(student, quantization)
         # Closures, because Keras tracks every model that is an attribute.
         observed = observe(student, self.objective.student_outputs())
         self._get_observed_student = lambda: observed
+        self._get_trained_student = self._get_observed_student
         self._observes = True
         self._set_teacher(teacher)
         self._loss_layers = [
@@ -222,6 +234,13 @@ class Distiller(keras.Model):
             )
         self.objective.hard_label_loss = loss
         self.accumulation_steps = accumulation_steps
+        self._get_trained_student = self._get_observed_student
+        if keras.config.backend() == "tensorflow" and not jit_compile:
+            from keras_kd.models.block_lstm import with_block_lstms
+
+            with self._scope():
+                trained = with_block_lstms(self._get_observed_student())
+            self._get_trained_student = lambda: trained
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -248,8 +267,22 @@ class Distiller(keras.Model):
 
     def call(self, inputs, training=None):
         """The student's outputs, with those of the layers that losses read."""
-        model = self._get_observed_student() if self._observes else self.student
-        return model(batch.select_inputs(model, inputs), training=training)
+        model = self._get_trained_student() if self._observes else self.student
+        inputs = batch.select_inputs(model, inputs)
+        if self._rounding is None:
+            return model(inputs, training=training)
+        return self._rounding.run(lambda: model(inputs, training=training))
+
+    def deployed_weights(self):
+        """Context in which the student's weights are those of its file.
+
+        They are the rounded ones where the student learns with a quantisation,
+        and else what they are. What is scored, or saved to be deployed, is to
+        be so inside.
+        """
+        if self._rounding is None:
+            return contextlib.nullcontext()
+        return self._rounding.applied()
 
     def predictions(self, outputs):
         """The logits; the student's own outputs, where none has that name."""
@@ -487,6 +520,7 @@ class Distiller(keras.Model):
                 for loss in self.losses_by_name.values()
             ],
             "hard_label_weight": weight,
+            "quantization": self.quantization,
         }
 
     @classmethod

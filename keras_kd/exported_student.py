@@ -7,6 +7,9 @@ import numpy as np
 from keras_kd import batch
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.mediapipe_tokens import read_as_mediapipe
+from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.export.text_runner import LiteRTTextModel
+from keras_kd.export.text_runner import takes_text
 from keras_kd.inference import predict_rows
 from keras_kd.progress import progress_bar
 
@@ -27,11 +30,6 @@ class ExportedStudent:
     """
 
     def __init__(self, student, file):
-        # At call time: the library is imported where LiteRT is not installed.
-        from keras_kd.export.litert_runner import LiteRTModel
-        from keras_kd.export.text_runner import LiteRTTextModel
-        from keras_kd.export.text_runner import takes_text
-
         if not Path(file).exists() and (student.folder / file).exists():
             file = student.folder / file
         self.student = student
@@ -107,7 +105,7 @@ class ExportedStudent:
 
     def _other_tokens(self, rows, as_read):
         """How many rows have other tokens in the file than in training."""
-        length = self.model.length or self.model.metadata["max_length"]
+        length = self.model.length
         every = np.arange(len(rows))
         own = self.student.read_again(rows, self.student.tokenizer, length)
         own = own.padded(batch.TOKEN_IDS, every, length)

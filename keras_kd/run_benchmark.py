@@ -4,16 +4,15 @@ import tempfile
 from pathlib import Path
 
 from keras_kd import batch
-from keras_kd.atomic_files import read_json
-from keras_kd.benchmark_models import KERAS
 from keras_kd.benchmark_models import bert_base_beside
 from keras_kd.benchmark_models import models_of_runs
 from keras_kd.benchmark_models import quantization_of_teacher
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import write_rows
+from keras_kd.distillation import read_result
+from keras_kd.evaluation.benchmark_report import KERAS
 from keras_kd.evaluation.benchmark_report import write_benchmark
 from keras_kd.evaluation.machine import machine_description
-from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.result import primary_metric
 from keras_kd.run_folder import RunFolder
 from keras_kd.run_times import ROWS
@@ -62,18 +61,19 @@ def benchmark(
             length above that of a run, or TensorFlow runs with other threads
             already.
     """
-    runs = [_finished(folder) for folder in folders]
+    runs = [RunFolder.open(folder) for folder in folders]
+    results = [read_result(run) for run in runs]
     lengths = _check_lengths(
         lengths, min(run.configuration.max_length for run in runs)
     )
-    metric = _check_metric(runs)
+    metric = _check_metric(runs, results)
     set_threads(threads)
     output = Path(output or runs[0].folder)
     output.mkdir(parents=True, exist_ok=True)
     measured = []
     with tempfile.TemporaryDirectory() as temporary:
         temporary = Path(temporary)
-        models = models_of_runs(runs, metric, threads, output, temporary, say)
+        models = models_of_runs(runs, results, threads, output, temporary, say)
         if bert_base:
             beside = bert_base_beside(models, threads, temporary, say)
             models = beside + models
@@ -142,16 +142,6 @@ def rows_of_length(rows, length, count, folder):
     )
 
 
-def _finished(folder):
-    run = RunFolder.open(folder)
-    if not (run.folder / METRICS).exists():
-        raise ConfigurationError(
-            f"The run in '{run.folder}' has no {METRICS}: it was not finished. "
-            "Start `keras-kd distill` again with the same settings."
-        )
-    return run
-
-
 def _check_lengths(lengths, longest):
     lengths = sorted(set(lengths or [min(SHORT_LENGTH, longest), longest]))
     if lengths[0] < 1 or lengths[-1] > longest:
@@ -162,10 +152,10 @@ def _check_lengths(lengths, longest):
     return lengths
 
 
-def _check_metric(runs):
+def _check_metric(runs, results):
     """The metric that all runs score by."""
     metrics = {
-        primary_metric(read_json(run.folder / METRICS)): run for run in runs
+        primary_metric(result): run for run, result in zip(runs, results)
     }
     if len(metrics) > 1:
         received = ", ".join(

@@ -75,17 +75,20 @@ def resolve_settings(options):
     Args:
         options: Parsed options. `config` is a file of settings, or `None`.
     """
-    values = dict(options.default_settings)
+    given = {}
     file = getattr(options, "config", None)
     if file is not None:
-        stored = read_json(file)
-        if not isinstance(stored, dict):
+        given = read_json(file)
+        if not isinstance(given, dict):
             raise ConfigurationError(
-                f"'{file}' holds a {type(stored).__name__}. Expected a JSON "
+                f"'{file}' holds a {type(given).__name__}. Expected a JSON "
                 'object of settings, such as {"steps": 500}.'
             )
-        values.update(stored)
-    values.update(typed_settings(options))
+    given.update(typed_settings(options))
+    values = {**options.default_settings, **given}
+    if values.get("teacher_layers") is not None and "width" not in given:
+        # A recipe's width is not that of a copy of its teacher.
+        values.pop("width", None)
     return Configuration.from_dict(values)
 
 

@@ -221,6 +221,12 @@ class _BestAndState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._count_seconds()
+        with self.model.deployed_weights():
+            self._score(epoch, logs)
+        if self._is_due():
+            self._save_state()
+
+    def _score(self, epoch, logs):
         value, loss = _pair(self.score())
         logs["validation"] = value
         if loss is not None:
@@ -234,8 +240,6 @@ class _BestAndState(keras.callbacks.Callback):
         if self.best() is self.history[-1]:
             with write_aside(self.folder / STUDENT_FILE) as temporary:
                 self.model.student.save(temporary)
-        if self._is_due():
-            self._save_state()
 
     def _count_seconds(self):
         self.seconds += time.perf_counter() - self._start

@@ -55,6 +55,7 @@ SIDEWAYS = {("keras_kd.inference", "keras_kd.data")}
 TENSORFLOW_MODULES = {
     "keras_kd.data.numbered_batches",
     "keras_kd.distribution",
+    "keras_kd.models.block_lstm",
     "keras_kd.tensorflow_step",
 }
 TENSORFLOW_PACKAGES = {"keras_kd.export"}

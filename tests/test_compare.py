@@ -15,6 +15,7 @@ from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.report import console_table
 from keras_kd.models.embeddings import teacher_table
+from keras_kd.models.weight_quantization import WeightQuantization
 from keras_kd.run_folder import RunFolder
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
@@ -366,6 +367,27 @@ class TestMachineSettings:
             # Pruning ends at step 12.
             assert seed["best_step"] == 20
         assert "zeros" in console_table(result)
+
+    def test_students_learn_as_their_files_will_be(self, compare_tiny):
+        comparison, _ = compare_tiny(
+            arms=["alone", "distilled"],
+            export=["dynamic"],
+            quantization_aware="dynamic",
+        )
+        for arm in ("alone", "distilled"):
+            student = keras.saving.load_model(
+                comparison.run.unit(f"{arm}-0") / "student.keras"
+            )
+            before = student.get_weights()
+            with WeightQuantization(student, "dynamic").applied():
+                for one, other in zip(before, student.get_weights()):
+                    np.testing.assert_allclose(one, other, rtol=1e-6)
+
+    def test_no_quantization_that_is_not_exported(self, miniature):
+        with pytest.raises(ConfigurationError, match="those that `export` n"):
+            dataclasses.replace(
+                miniature.configuration, quantization_aware="int4-embedding"
+            )
 
     def test_steps_have_to_be_whole_calls(self, miniature):
         with pytest.raises(ConfigurationError, match="`steps` must be a mult"):

@@ -53,10 +53,13 @@ def make_rows(folder):
     )
 
 
-def make_distiller(steps=STEPS, student=None):
+def make_distiller(steps=STEPS, student=None, quantization=None):
     """Dropout and AdamW: there is much state that could be lost."""
     keras.utils.set_random_seed(3)
-    distiller = Distiller(make_student() if student is None else student)
+    distiller = Distiller(
+        make_student() if student is None else student,
+        quantization=quantization,
+    )
     distiller.compile(
         adamw(0.05, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -75,12 +78,18 @@ def make_student():
 
 
 def train(
-    folder, callbacks=(), score=None, steps=STEPS, state_seconds=0.0, prune=None
+    folder,
+    callbacks=(),
+    score=None,
+    steps=STEPS,
+    state_seconds=0.0,
+    prune=None,
+    quantization=None,
 ):
     """Trains a unit; by default its last weights are the best ones."""
     folder = Path(folder)
     rows = make_rows(folder.parent / "rows")
-    distiller = make_distiller(steps)
+    distiller = make_distiller(steps, quantization=quantization)
     result = train_unit(
         folder,
         distiller,
@@ -293,6 +302,36 @@ class TestPruned:
         steps = Steps()
         _, killed = train(tmp_path / "unit", [steps], prune=0.5)
         assert steps.seen[0] == step + 1
+        assert_equal_weights(weights(killed), weights(whole), tolerance=0)
+
+
+class TestQuantized:
+    def test_student_is_scored_and_kept_as_its_file_will_be(self, tmp_path):
+        seen = []
+
+        def score():
+            (table, *_) = distillers[0].student.get_weights()
+            seen.append(table)
+            return len(seen)
+
+        distillers = []
+        # The first callback of an epoch: the distiller is not known before.
+        watch = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: distillers.append(watch.model)
+        )
+        train(tmp_path / "unit", [watch], score, quantization="dynamic")
+        student = keras.saving.load_model(tmp_path / "unit" / "student.keras")
+        np.testing.assert_array_equal(student.get_weights()[0], seen[-1])
+        steps = seen[-1] / np.abs(seen[-1]).max() * 127
+        np.testing.assert_allclose(steps, steps.round(), atol=1e-4)
+
+    def test_killed_one_goes_on_exactly(self, tmp_path):
+        _, whole = train(tmp_path / "whole", quantization="dynamic")
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "unit", [At(4, interrupt)], quantization="dynamic")
+        steps = Steps()
+        _, killed = train(tmp_path / "unit", [steps], quantization="dynamic")
+        assert steps.seen[0] == 5
         assert_equal_weights(weights(killed), weights(whole), tolerance=0)
 
 

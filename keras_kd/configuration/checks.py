@@ -25,7 +25,7 @@ def check(configuration):
     for part in (
         _check_choices, _check_numbers, _check_augmentation, _check_layers,
         _check_steps, _check_tokens, _check_lists, _check_teachers,
-        _check_teacher_layers, _check_framework,
+        _check_teacher_layers, _check_framework, _check_quantization,
     ):  # fmt: skip
         part(configuration)
 
@@ -86,6 +86,14 @@ def _check_augmentation(configuration):
             "such as google-bert/bert-base-uncased, where `augment` is "
             "tinybert",
         )
+
+
+def _check_quantization(configuration):
+    """Refuses rounding for a file that is not written."""
+    quantization = configuration.quantization_aware
+    if quantization is not None and quantization not in configuration.export:
+        which = "one of those that `export` names, or left out"
+        refuse("quantization_aware", quantization, which)
 
 
 def _check_layers(configuration):

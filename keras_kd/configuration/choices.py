@@ -17,7 +17,10 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 QUANTIZATIONS = (
     "float32", "float16", "dynamic", "int8-embedding", "int4-embedding",
+    "int2-embedding",
 )  # fmt: skip
+# Those of which a training knows.
+WEIGHT_QUANTIZATIONS = QUANTIZATIONS[2:]
 TEACHER_RUNTIMES = ("keras", "litert-int8")
 FRAMEWORKS = ("keras", "torch")
 # What `keras_kd.layer_distillation` makes of each stands there.

@@ -190,6 +190,10 @@ class Configuration:
         None, "share of each table and kernel that is zero in the end, the "
         "smallest weights first"
     )  # fmt: skip
+    quantization_aware: Optional[str] = _setting(
+        None, "quantisation of a file, one of --export: students learn with "
+        "their weights rounded as it has them", choices.WEIGHT_QUANTIZATIONS
+    )  # fmt: skip
     chain: bool = _setting(
         False, "of token_tagging: let a tag's score depend on the tag before "
         "it, as a conditional random field"
@@ -277,7 +281,8 @@ class Configuration:
     export: list[str] = _setting(
         ["dynamic"], "also write the distilled student as .tflite: float32, "
         "float16, dynamic (int8 weights), or dynamic with a word table of a "
-        "scale a row: int8-embedding, int4-embedding (the smallest)",
+        "scale a row: int8-embedding, int4-embedding, int2-embedding (the "
+        "smallest; wants --quantization-aware)",
         choices.QUANTIZATIONS,
     )  # fmt: skip
     licence: Optional[str] = _setting(

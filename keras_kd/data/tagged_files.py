@@ -9,6 +9,7 @@ from keras_kd.data.parquet_files import read_parquet
 from keras_kd.data.prepared_datasets import PREFIX
 from keras_kd.data.prepared_datasets import read_prepared
 from keras_kd.data.text_files import read_lines
+from keras_kd.data.words import split_words
 
 DOCUMENT_START = "-DOCSTART-"
 OBJECTS = (".jsonl", ".json", ".parquet")
@@ -28,6 +29,7 @@ tabs or spaces, an empty line behind each sentence |
     Lines of `-DOCSTART-` are left out, and so are comments, lines that begin
     with `# ` and have another number of columns. Sentences of no word can't
     be told from further empty lines in CoNLL; elsewhere they are refused.
+    Without tags a text may stand for its list of words, and is split.
 
     Args:
         source: Path, or TFDS name.
@@ -82,6 +84,8 @@ def check_file(path):
 def _of_lists(rows, place):
     for number, values in rows:
         where = f"{place}:{number}"
+        if len(values) == 1 and isinstance(values[0], str):
+            values = [split_words(values[0])]
         for value in values:
             if not isinstance(value, (list, tuple)) or not all(
                 isinstance(one, str) for one in value

@@ -1,8 +1,21 @@
 """Tokens of words that are given one by one, as tagged text has them."""
 
 import json
+import re
 
 from keras_kd.data.tokenization import Tokenizer
+
+# A word, or a sign of punctuation; each Han character by itself.
+WORDS = re.compile(r"[一-鿿]|[^\W一-鿿]+(?:['’-][^\W一-鿿]+)*|[^\w\s]")
+
+
+def split_words(text):
+    """The words and signs of a text that is to be tagged.
+
+    >>> split_words("Angela Merkel's plan.")
+    ['Angela', "Merkel's", 'plan', '.']
+    """
+    return WORDS.findall(text)
 
 
 def encode_words(tokenizer: Tokenizer, sentences, most):

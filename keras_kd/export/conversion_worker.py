@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Bits of a number in a word table; all else as in a dynamic file.
-TABLE_BITS = {"int8-embedding": 8, "int4-embedding": 4}
+from keras_kd.models.weight_quantization import TABLE_BITS
+
 QUANTIZATIONS = ("dynamic", "float16", "float32", *TABLE_BITS)
 LONGEST_REASON = 500
 

@@ -82,7 +82,10 @@ class DeviceTokenizer(tf.Module):
 
     def encode(self, texts):
         """The inputs of many texts, as NumPy arrays `[texts, max_length]`."""
-        rows = [self(tf.constant([text])) for text in texts]
+        one = tf.function(
+            self.__call__, input_signature=[tf.TensorSpec([1], tf.string)]
+        )
+        rows = [one(tf.constant([text])) for text in texts]
         return {
             name: np.concatenate([row[name].numpy() for row in rows])
             for name in rows[0]

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-# Tables of positions and of segments are small, and stay what they are.
-LARGEST_SMALL_TABLE = 512
+from keras_kd.models.weight_quantization import LARGEST_SMALL_TABLE
+from keras_kd.models.weight_quantization import is_large_table
 
 
 class EmbeddingLookup(keras.layers.Layer):
@@ -69,7 +69,7 @@ def with_embedding_lookups(model):
     Raises:
         ValueError: It has no such table.
     """
-    large = [layer for layer in model.layers if _is_large_table(layer)]
+    large = [layer for layer in model.layers if is_large_table(layer)]
     if not large:
         raise ValueError(
             "There is no word table to make small: no keras.layers.Embedding "
@@ -100,16 +100,33 @@ def quantize_tables(content, bits):
     tables = quantizer.Quantizer(bytearray(content))
     tables.add_dynamic_config(".*", names.EMBEDDING_LOOKUP, num_bits=bits)
     tables.add_dynamic_config(".*", names.FULLY_CONNECTED, num_bits=8)
-    return bytes(tables.quantize().quantized_model)
+    return with_buffers_inside(bytes(tables.quantize().quantized_model))
 
 
-def _is_large_table(layer):
-    return (
-        isinstance(layer, keras.layers.Embedding)
-        and layer.input_dim > LARGEST_SMALL_TABLE
-        # A reversible one may give logits over the table's rows as well.
-        and all(
-            node.outputs[0].shape[-1] == layer.output_dim
-            for node in layer._inbound_nodes
-        )
-    )
+def with_buffers_inside(content):
+    """Gives a file whose numbers stand in its flatbuffer, not behind it.
+
+    ai-edge-quantizer puts those of larger models behind it, where whoever
+    writes the flatbuffer anew, to add metadata, loses them.
+
+    Args:
+        content: Bytes of a `.tflite` file.
+
+    Returns:
+        Bytes.
+    """
+    import flatbuffers
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        # 0 and 1 are no places.
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(
+                content, np.uint8, buffer.size, buffer.offset
+            )
+            buffer.offset = buffer.size = 0
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())

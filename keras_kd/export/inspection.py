@@ -43,7 +43,7 @@ def inspect_file(path):
         for name in MEASURED
         if name in metadata
     ]
-    length = model.length or metadata.get("max_length") or "any"
+    length = "any" if model.length is None else str(model.length)
     return {
         "file": f"{path.name}, {path.stat().st_size} bytes",
         "labels": ", ".join(model.labels or []) or NOT_STATED,

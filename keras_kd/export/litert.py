@@ -17,17 +17,14 @@ from keras_kd.export.export_arguments import check_labels
 from keras_kd.export.export_arguments import check_length
 from keras_kd.export.export_arguments import check_quantization
 from keras_kd.export.export_arguments import check_rows
-from keras_kd.export.export_arguments import check_targets
 from keras_kd.export.export_arguments import check_vocabulary
 from keras_kd.export.float32_copy import float32_copy
 from keras_kd.export.litert_gates import check_outputs
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.export.operations import operations
 from keras_kd.export.score_gates import CLASSIFICATION
-from keras_kd.export.score_gates import MULTI_LABEL
-from keras_kd.export.score_gates import REGRESSION
 from keras_kd.export.score_gates import check_kind
-from keras_kd.export.score_gates import check_row_targets
+from keras_kd.export.score_gates import targets_of_rows
 
 
 def export_litert(
@@ -64,7 +61,8 @@ def export_litert(
         rows: Dictionary of int32 `[n, max_length]` arrays by input name: real
             validation rows, padded on the right with 0.
         quantization: `"dynamic"` (int8 weights), `"float16"`, `"float32"`, or
-            `"int4-embedding"` or `"int8-embedding"`: dynamic, with a scale for
+            `"int8-embedding"`, `"int4-embedding"` or `"int2-embedding"`:
+            dynamic, with a scale for
             each row of the word table, and four or eight bits for a number.
         max_length: Number of tokens that the file takes; `None` for any.
         tokenizer: `Tokenizer` whose vocabulary goes into the file, or `None`.
@@ -101,10 +99,7 @@ def export_litert(
     check_labels(student, labels)
     check_vocabulary(student, tokenizer)
     rows = check_rows(student, rows, max_length, tokenizer)
-    if kind in (MULTI_LABEL, REGRESSION):
-        targets = check_row_targets(kind, student, rows, labels_of_rows)
-    else:
-        targets = check_targets(student, rows, labels_of_rows)
+    targets = targets_of_rows(kind, student, rows, labels_of_rows)
     student = float32_copy(student)
     expected = keras_outputs(student, rows)
     with full_disk_explained(path), write_aside(path) as temporary:
@@ -129,24 +124,44 @@ def export_litert(
                 decide,
             )
         )
-        attach(
-            temporary,
-            tokenizer,
-            labels,
-            {
-                **(metadata or {}),
-                **report,
-                "inputs": batch.input_names(student),
-                "outputs": list(expected),
-                "max_length": max_length,
-                "ops": ops,
-            },
-        )
-        # What is shipped is the file with its attachments: it must still load.
+        metadata = {
+            **(metadata or {}),
+            **report,
+            "inputs": batch.input_names(student),
+            "outputs": list(expected),
+            "max_length": max_length,
+            "ops": ops,
+        }
         first = {name: values[:1] for name, values in rows.items()}
-        check_same_outputs(load_file(temporary).predict(first), received)
-        report.update(file_sizes(temporary))
+        report.update(
+            finish_file(temporary, tokenizer, labels, metadata, first, received)
+        )
     return {**report, "ops": ops}
+
+
+def finish_file(
+    path, tokenizer, labels, metadata, first, received, runner=LiteRTModel
+):
+    """Attaches what travels inside a file, and has it run once more.
+
+    What is shipped is the file with its attachments: it must still load.
+
+    Args:
+        path: The file.
+        tokenizer, labels, metadata: See `attach`.
+        first: The first of what the file was run on, for `runner.predict`.
+        received: What the file gave of all.
+        runner: Class that runs such a file.
+
+    Returns:
+        See `file_sizes`.
+
+    Raises:
+        ExportError: It can't be run, or gives something else.
+    """
+    attach(path, tokenizer, labels, metadata)
+    check_same_outputs(load_file(path, runner).predict(first), received)
+    return file_sizes(path)
 
 
 def file_sizes(path):
@@ -257,18 +272,27 @@ def keras_outputs(student, rows, batch_size=32):
     }
 
 
-def load_file(path):
-    """The file as a `LiteRTModel`; an `ExportError` if it can't be run."""
+def load_file(path, runner=LiteRTModel):
+    """The file, to be run; an `ExportError` if it can't be."""
     try:
-        return LiteRTModel(path)
+        return runner(path)
     except ValueError as error:
         raise ExportError(str(error)) from error
 
 
-def check_operations(path):
-    """Gives a file's operations; an `ExportError` if one is not built in."""
+def check_operations(path, allowed=()):
+    """Gives a file's operations; an `ExportError` if one is not built in.
+
+    Args:
+        path: The file.
+        allowed: Custom operations, such as `"CUSTOM:Name"`, that may be there.
+    """
     found = operations(path)
-    custom = [name for name in found if name.startswith("CUSTOM:")]
+    custom = [
+        name
+        for name in found
+        if name.startswith("CUSTOM:") and name not in allowed
+    ]
     if custom:
         raise ExportError(
             f"The file has operations that are not built into LiteRT: {custom}."

@@ -8,6 +8,7 @@ from keras_kd.batch import PADDING_MASK
 from keras_kd.batch import named_outputs
 from keras_kd.export.attachments import read_attachments
 from keras_kd.export.standard_error import held_back
+from keras_kd.export.standard_error import is_no_note
 
 # Shorter rows keep some padding: a student may ask for two neighbours.
 SHORTEST = 8
@@ -53,7 +54,7 @@ class LiteRTModel:
             raise FileNotFoundError(f"There is no file {self.path}.")
         try:
             # The runtime says there which delegates it has made.
-            with held_back(keep=_is_no_note):
+            with held_back(keep=is_no_note):
                 self._interpreter = Interpreter(
                     model_path=str(self.path), num_threads=num_threads
                 )
@@ -187,7 +188,3 @@ class LiteRTModel:
             name: self._interpreter.get_tensor(details["index"])
             for name, details in self.output_details.items()
         }
-
-
-def _is_no_note(line):
-    return not line.startswith(b"INFO:")

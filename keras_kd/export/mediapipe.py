@@ -12,26 +12,23 @@ from keras_kd import batch
 from keras_kd.atomic_files import write_aside
 from keras_kd.data.mediapipe_tokens import check_readable
 from keras_kd.data.mediapipe_tokens import vocabulary_warnings
-from keras_kd.export.attachments import attach
 from keras_kd.export.classifier_metadata import add_classifier_metadata
 from keras_kd.export.errors import full_disk_explained
 from keras_kd.export.export_arguments import check_labels
 from keras_kd.export.export_arguments import check_length
 from keras_kd.export.export_arguments import check_quantization
 from keras_kd.export.export_arguments import check_rows
-from keras_kd.export.export_arguments import check_targets
 from keras_kd.export.export_arguments import check_vocabulary
 from keras_kd.export.float32_copy import float32_copy
 from keras_kd.export.litert import check_operations
-from keras_kd.export.litert import check_same_outputs
-from keras_kd.export.litert import file_sizes
+from keras_kd.export.litert import finish_file
 from keras_kd.export.litert import keras_outputs
 from keras_kd.export.litert import load_file
 from keras_kd.export.litert import run_conversion
 from keras_kd.export.litert_gates import check_outputs
 from keras_kd.export.score_gates import CLASSIFICATION
 from keras_kd.export.score_gates import MULTI_LABEL
-from keras_kd.export.score_gates import check_row_targets
+from keras_kd.export.score_gates import targets_of_rows
 
 FORMAT = "mediapipe"
 SMALLEST, LARGEST = 1e-30, 1.0 - 1e-7
@@ -96,10 +93,7 @@ def export_mediapipe(
     check_vocabulary(student, tokenizer)
     rows = check_rows(student, rows, max_length, tokenizer)
     kind = MULTI_LABEL if activation == "sigmoid" else CLASSIFICATION
-    if kind == CLASSIFICATION:
-        targets = check_targets(student, rows, labels_of_rows)
-    else:
-        targets = check_row_targets(kind, student, rows, labels_of_rows)
+    targets = targets_of_rows(kind, student, rows, labels_of_rows)
     student = float32_copy(student)
     (logits,) = keras_outputs(student, rows).values()
     expected = probabilities_of(logits, activation)
@@ -136,24 +130,18 @@ def export_mediapipe(
                 kind=kind,
             ),
         }
-        attach(
-            temporary,
-            tokenizer,
-            labels,
-            {
-                **metadata,
-                **report,
-                "activation": activation,
-                "inputs": model.input_names,
-                "outputs": model.output_names,
-                "max_length": max_length,
-                "ops": ops,
-            },
-        )
-        # What is shipped is the file with its attachments: it must still load.
+        metadata |= {
+            **report,
+            "activation": activation,
+            "inputs": model.input_names,
+            "outputs": model.output_names,
+            "max_length": max_length,
+            "ops": ops,
+        }
         first = {name: values[:1] for name, values in features.items()}
-        check_same_outputs(load_file(temporary).predict(first), received)
-        report.update(file_sizes(temporary))
+        report.update(
+            finish_file(temporary, tokenizer, labels, metadata, first, received)
+        )
     return {**report, "ops": ops, "warnings": vocabulary_warnings(tokenizer)}
 
 

@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from keras_kd.models.bidirectional import is_plain_bidirectional
+
 # Columns of a kernel by gate, in the order in which Keras has them and in the
 # one here: the gates with a sigmoid stand together.
 GATES = {
@@ -36,7 +38,7 @@ class BidirectionalLoop(keras.layers.Layer):
     of them under XLA alone.
 
     Args:
-        layer: A built layer of which `can_be_looped` is true.
+        layer: A built layer of which `is_plain_bidirectional` is true.
 
     Example:
 
@@ -200,41 +202,11 @@ def with_fast_loops(model):
         Another model; the model itself, if there is nothing to replace. The
         new one takes one row at a time.
     """
-    if not any(map(can_be_looped, model.layers)):
+    if not any(map(is_plain_bidirectional, model.layers)):
         return model
     return keras.models.clone_model(
         model,
         clone_function=lambda layer: (
-            BidirectionalLoop(layer) if can_be_looped(layer) else layer
+            BidirectionalLoop(layer) if is_plain_bidirectional(layer) else layer
         ),
-    )
-
-
-def can_be_looped(layer):
-    """Says whether `BidirectionalLoop` computes what a layer does.
-
-    A layer with something unusual (another activation, states that are given
-    or returned) is converted as Keras has it.
-    """
-    if not isinstance(layer, keras.layers.Bidirectional):
-        return False
-    kind = type(layer.forward_layer)
-    if kind not in GATES or type(layer.backward_layer) is not kind:
-        return False
-    forward, backward = layer.forward_layer, layer.backward_layer
-    return (
-        layer.merge_mode == "concat"
-        and layer.return_sequences
-        and not layer.return_state
-        and not layer.stateful
-        and not forward.go_backwards
-        and forward.cell.units == backward.cell.units
-        and all(
-            cell.activation is keras.activations.tanh
-            and cell.recurrent_activation is keras.activations.sigmoid
-            and getattr(cell, "reset_after", True)
-            for cell in (forward.cell, backward.cell)
-        )
-        # Sequences and a mask; initial states would be more.
-        and all(len(n.input_tensors) <= 2 for n in layer._inbound_nodes)
     )

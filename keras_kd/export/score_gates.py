@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_kd import batch
 from keras_kd.export.errors import ExportError
+from keras_kd.export.export_arguments import check_targets
 
 CLASSIFICATION = "classification"
 MULTI_LABEL = "multi_label"
@@ -95,6 +96,17 @@ def check_row_targets(kind, student, rows, labels_of_rows):
             f"zero where there is no label. Received: {np.unique(values)[:5]}"
         )
     return {name: values.astype("float64")}
+
+
+def targets_of_rows(kind, student, rows, labels_of_rows):
+    """The checked labels of the rows by output name, or `None`.
+
+    See `check_targets` and, for labels that are no class ids,
+    `check_row_targets`.
+    """
+    if kind in (MULTI_LABEL, REGRESSION):
+        return check_row_targets(kind, student, rows, labels_of_rows)
+    return check_targets(student, rows, labels_of_rows)
 
 
 def compare_label_sets(quantization, expected, received, labels=None):

@@ -35,3 +35,8 @@ def held_back(keep=lambda line: False):
             for line in printed:
                 if failed or keep(line):
                     os.write(2, line)
+
+
+def is_no_note(line):
+    """Whether a line says more than what LiteRT notes of itself."""
+    return not line.startswith(b"INFO:")

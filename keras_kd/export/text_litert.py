@@ -4,27 +4,23 @@ from pathlib import Path
 
 from keras_kd import batch
 from keras_kd.atomic_files import write_aside
-from keras_kd.export.attachments import attach
 from keras_kd.export.device_tokenizer import DeviceTokenizer
-from keras_kd.export.errors import ExportError
 from keras_kd.export.errors import full_disk_explained
 from keras_kd.export.export_arguments import check_labels
 from keras_kd.export.export_arguments import check_length
 from keras_kd.export.export_arguments import check_quantization
 from keras_kd.export.export_arguments import check_rows
-from keras_kd.export.export_arguments import check_targets
 from keras_kd.export.export_arguments import check_vocabulary
 from keras_kd.export.float32_copy import float32_copy
-from keras_kd.export.litert import check_same_outputs
-from keras_kd.export.litert import file_sizes
+from keras_kd.export.litert import check_operations
+from keras_kd.export.litert import finish_file
 from keras_kd.export.litert import keras_outputs
+from keras_kd.export.litert import load_file
 from keras_kd.export.litert import run_conversion
 from keras_kd.export.litert_gates import check_outputs
-from keras_kd.export.operations import operations
 from keras_kd.export.score_gates import CLASSIFICATION
-from keras_kd.export.score_gates import MULTI_LABEL
-from keras_kd.export.score_gates import REGRESSION
-from keras_kd.export.score_gates import check_row_targets
+from keras_kd.export.score_gates import check_kind
+from keras_kd.export.score_gates import targets_of_rows
 from keras_kd.export.text_runner import FORMAT
 from keras_kd.export.text_runner import LiteRTTextModel
 
@@ -80,6 +76,7 @@ def export_text_litert(
     """
     path = Path(path)
     check_quantization(quantization)
+    check_kind(kind, student)
     if max_length is None:
         raise ValueError(
             "A file that takes text cuts it to a fixed number of tokens. "
@@ -90,18 +87,16 @@ def export_text_litert(
     check_vocabulary(student, tokenizer)
     rows = DeviceTokenizer(tokenizer, max_length).encode(texts)
     rows = check_rows(student, rows, max_length, tokenizer)
-    if kind in (MULTI_LABEL, REGRESSION):
-        targets = check_row_targets(kind, student, rows, labels_of_rows)
-    else:
-        targets = check_targets(student, rows, labels_of_rows)
+    targets = targets_of_rows(kind, student, rows, labels_of_rows)
     student = float32_copy(student)
     expected = keras_outputs(student, rows)
     with full_disk_explained(path), write_aside(path) as temporary:
         run_conversion(
             student, temporary, quantization, 1, max_length, tokenizer=tokenizer
         )
-        received = _open(temporary).predict(texts, progress)
-        ops = _check_operations(temporary)
+        model = load_file(temporary, LiteRTTextModel)
+        ops = check_operations(temporary, CUSTOM_OPERATIONS)
+        received = model.predict(texts, progress)
         report = {
             "file": path.name,
             "format": FORMAT,
@@ -116,38 +111,23 @@ def export_text_litert(
                 kind,
             ),
         }
-        attach(
-            temporary,
-            tokenizer,
-            labels,
-            {
-                **(metadata or {}),
-                **report,
-                "inputs": ["text"],
-                "outputs": list(expected),
-                "max_length": max_length,
-                "ops": ops,
-            },
+        metadata = {
+            **(metadata or {}),
+            **report,
+            "inputs": ["text"],
+            "outputs": list(expected),
+            "max_length": max_length,
+            "ops": ops,
+        }
+        report.update(
+            finish_file(
+                temporary,
+                tokenizer,
+                labels,
+                metadata,
+                texts[:1],
+                received,
+                LiteRTTextModel,
+            )
         )
-        # What is shipped is the file with its attachments: it must still load.
-        check_same_outputs(_open(temporary).predict(texts[:1]), received)
-        report.update(file_sizes(temporary))
     return {**report, "ops": ops}
-
-
-def _open(path):
-    try:
-        return LiteRTTextModel(path)
-    except ValueError as error:
-        raise ExportError(str(error)) from error
-
-
-def _check_operations(path):
-    found = operations(path)
-    custom = {name for name in found if name.startswith("CUSTOM:")}
-    if not custom <= CUSTOM_OPERATIONS:
-        raise ExportError(
-            "The file has operations of neither LiteRT nor tensorflow_text: "
-            f"{sorted(custom - CUSTOM_OPERATIONS)}."
-        )
-    return found

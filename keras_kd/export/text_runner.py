@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_kd.export.attachments import read_attachments
 from keras_kd.export.standard_error import held_back
+from keras_kd.export.standard_error import is_no_note
 
 FORMAT = "litert-text"
 
@@ -22,6 +23,7 @@ class LiteRTTextModel:
 
     Attributes:
         path: The file.
+        length: Number of tokens that are read of a text.
         input_details: What the interpreter says of the input, by name.
         output_details: The same of the outputs.
         labels: Names of the classes, `None` where the file holds none.
@@ -38,8 +40,6 @@ class LiteRTTextModel:
     'positive'
     """
 
-    length = None
-
     def __init__(self, path, num_threads=1):
         from ai_edge_litert.interpreter import InterpreterWithCustomOps
         from tensorflow_text.core.pybinds import tflite_registrar
@@ -48,7 +48,7 @@ class LiteRTTextModel:
         if not self.path.is_file():
             raise FileNotFoundError(f"There is no file {self.path}.")
         try:
-            with held_back(keep=lambda line: not line.startswith(b"INFO:")):
+            with held_back(keep=is_no_note):
                 self._interpreter = InterpreterWithCustomOps(
                     model_path=str(self.path),
                     num_threads=num_threads,
@@ -63,6 +63,7 @@ class LiteRTTextModel:
         self.input_details = self._run.get_input_details()
         self.output_details = self._run.get_output_details()
         self.labels, self.metadata = read_attachments(self.path)
+        self.length = self.metadata.get("max_length")
 
     def predict(self, texts, progress=None):
         """The logits of texts, one after the other: float32 `[texts, ...]`.

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_kd.export.recurrent_lowering import BidirectionalLoop
-from keras_kd.export.recurrent_lowering import can_be_looped
+from keras_kd.models.bidirectional import is_plain_bidirectional
 
 
 class UnrolledRecurrence(BidirectionalLoop):
@@ -19,7 +19,7 @@ class UnrolledRecurrence(BidirectionalLoop):
     backward direction so passes all padding, on the right, before the text.
 
     Args:
-        layer: A built layer of which `can_be_looped` is true.
+        layer: A built layer of which `is_plain_bidirectional` is true.
 
     Example:
 
@@ -82,7 +82,7 @@ def with_unrolled_recurrence(model):
         layer.name
         for layer in model.layers
         if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))
-        and not can_be_looped(layer)
+        and not is_plain_bidirectional(layer)
     ]
     if others:
         raise ValueError(
@@ -90,11 +90,13 @@ def with_unrolled_recurrence(model):
             "with Keras' own activations, become files without a loop. "
             f"Received: {others}. Build the student with `recurrent_student`."
         )
-    if not any(map(can_be_looped, model.layers)):
+    if not any(map(is_plain_bidirectional, model.layers)):
         return model
     return keras.models.clone_model(
         model,
         clone_function=lambda layer: (
-            UnrolledRecurrence(layer) if can_be_looped(layer) else layer
+            UnrolledRecurrence(layer)
+            if is_plain_bidirectional(layer)
+            else layer
         ),
     )

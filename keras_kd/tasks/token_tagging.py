@@ -13,6 +13,7 @@ from keras_kd.data.example import Example
 from keras_kd.data.tagged_rows import TaggedWords
 from keras_kd.data.tagged_rows import sentence_rows
 from keras_kd.data.tagged_rows import words_of_rows
+from keras_kd.data.words import split_words
 from keras_kd.evaluation.entity_scores import entity_counts
 from keras_kd.evaluation.entity_scores import entity_scores
 from keras_kd.evaluation.scores import log_softmax
@@ -34,9 +35,6 @@ from keras_kd.tag_schemes import to_iob2
 from keras_kd.tasks.task import EXAMPLES_AT_ONCE
 from keras_kd.tasks.task import Task
 from keras_kd.tasks.task import groups
-
-# A word, or a sign of punctuation; each Han character by itself.
-WORDS = re.compile(r"[一-鿿]|[^\W一-鿿]+(?:['’-][^\W一-鿿]+)*|[^\w\s]")
 
 
 class TokenTagging(Task):
@@ -199,7 +197,7 @@ class TokenTagging(Task):
 
     def example_of(self, text, example_id):
         """A text as an example: its words, which a list gives already."""
-        words = WORDS.findall(text) if isinstance(text, str) else list(text)
+        words = split_words(text) if isinstance(text, str) else list(text)
         return Example(example_id, tuple(words or [" "]))
 
     # === Learning ===

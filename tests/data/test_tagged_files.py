@@ -56,6 +56,16 @@ def test_columns_by_number_and_without_labels(write):
     assert read(path, words=1, labelled=False) == [(("EU", "New York"), None)]
 
 
+def test_texts_without_tags_are_split(write):
+    path = write(
+        '{"tokens": "EU rejects it."}\n{"tokens": ["a b"]}\n', ".jsonl"
+    )
+    assert read(path, labelled=False) == [
+        (("EU", "rejects", "it", "."), None),
+        (("a b",), None),
+    ]
+
+
 def test_comments_are_no_words_and_a_hash_is(write):
     path = write("# id = 7 of many\nA X O\n# Y O\n")
     assert read(path) == [(("A", "#"), ("O", "O"))]

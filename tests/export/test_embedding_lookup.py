@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
+from keras_kd.export.classifier_metadata import add_classifier_metadata
 from keras_kd.export.conversion_worker import convert
 from keras_kd.export.embedding_lookup import LARGEST_SMALL_TABLE
 from keras_kd.export.embedding_lookup import with_embedding_lookups
@@ -123,3 +125,27 @@ def test_masks_of_the_table_are_kept():
     x = keras.layers.Embedding(ROWS, 4, mask_zero=True)(token_ids)
     model = with_embedding_lookups(keras.Model({"token_ids": token_ids}, x))
     assert model.outputs[0]._keras_mask is not None
+
+
+def test_numbers_stand_inside_the_flatbuffer(make_student, make_rows, tmp_path):
+    """Else they are lost with the metadata of MediaPipe's files."""
+    student = make_student("transformer", vocabulary_size=20000, hidden_dim=64)
+    content = convert(
+        student,
+        tmp_path / "x",
+        "int4-embedding",
+        1,
+        LENGTH,
+        activation="softmax",
+    )
+    rows, received = make_rows(4), []
+    rows["segment_ids"] = np.zeros_like(rows["token_ids"])
+    for index, file in enumerate(
+        (content, add_classifier_metadata(content, "student"))
+    ):
+        model = schema.ModelT.InitFromPackedBuf(file, 0)
+        assert not any(buffer.offset for buffer in model.buffers)
+        path = tmp_path / f"{index}.tflite"
+        path.write_bytes(file)
+        received.append(LiteRTModel(path).predict(rows))
+    np.testing.assert_array_equal(*received)

@@ -10,8 +10,8 @@ from keras_kd.export.conversion_worker import convert
 from keras_kd.export.litert import export_litert
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.export.operations import operations
-from keras_kd.export.recurrent_lowering import can_be_looped
 from keras_kd.export.recurrent_lowering import with_fast_loops
+from keras_kd.models.bidirectional import is_plain_bidirectional
 from keras_kd.models.recurrent import recurrent_student
 
 # Chunks are of 16 tokens.
@@ -169,19 +169,19 @@ def bidirectional(layer, **options):
     ],
 )
 def test_which_layers_become_loops(layer, expected):
-    assert can_be_looped(bidirectional(layer)) == expected
+    assert is_plain_bidirectional(bidirectional(layer)) == expected
 
 
 def test_what_is_unusual_stays_as_keras_has_it():
     layer = keras.layers.GRU(2, return_sequences=True)
-    assert not can_be_looped(bidirectional(layer, merge_mode="sum"))
+    assert not is_plain_bidirectional(bidirectional(layer, merge_mode="sum"))
     x = keras.Input((None, 3))
     layer = keras.layers.Bidirectional(
         keras.layers.GRU(2, return_sequences=True)
     )
     states = [keras.Input((2,)), keras.Input((2,))]
     model = keras.Model([x, *states], layer(x, initial_state=states))
-    assert not can_be_looped(layer)
+    assert not is_plain_bidirectional(layer)
     assert with_fast_loops(model) is model
 
 
@@ -190,8 +190,8 @@ def test_the_student_itself_is_left_alone():
     before = student.get_config()
     lowered = with_fast_loops(student)
     assert student.get_config() == before
-    assert can_be_looped(student.get_layer("recurrent_layer_1"))
-    assert not any(map(can_be_looped, lowered.layers))
+    assert is_plain_bidirectional(student.get_layer("recurrent_layer_1"))
+    assert not any(map(is_plain_bidirectional, lowered.layers))
     assert [layer.name for layer in lowered.layers] == [
         layer.name for layer in student.layers
     ]

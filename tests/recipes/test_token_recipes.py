@@ -52,6 +52,23 @@ def test_conll2003(run_recipe, no_files, tmp_path):
     assert "entity F1" in out
 
 
+@pytest.mark.parametrize("recipe", ["conll2003", "squad", "cmrc2018"])
+def test_students_of_teacher_layers_are_as_wide_as_it(run_recipe, recipe):
+    flags = ["--student", "bert", "--teacher-layers", "0", "2"]
+    for width in (None, 48):
+        typed = [] if width is None else ["--width", width]
+        status, out, err = run_recipe(
+            recipe,
+            *flags,
+            *typed,
+            "--teacher",
+            "somebody/bert",
+            "--print-config",
+        )
+        assert status == 0, err
+        assert json.loads(out)["width"] == width
+
+
 def test_squad(run_recipe, no_files, tmp_path):
     data = tmp_path / "squad"
     for seed, (name, count) in enumerate((("train", 70), ("dev", 30))):

@@ -10,6 +10,7 @@ import pytest
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import Configuration
 from keras_kd.data.rows import write_rows
+from keras_kd.data.words import WORDS
 from keras_kd.deployment import TASK_FILE
 from keras_kd.deployment import TrainedStudent
 from keras_kd.distillation import distill
@@ -22,7 +23,6 @@ from keras_kd.run_folder import INPUTS_FILE
 from keras_kd.run_folder import RunFolder
 from keras_kd.tag_schemes import entities
 from keras_kd.tasks.question_answering import QuestionAnswering
-from keras_kd.tasks.token_tagging import WORDS
 from keras_kd.tasks.token_tagging import TokenTagging
 from keras_kd.tasks.token_tagging import joined
 from keras_kd.training import STUDENT_FILE

@@ -1,0 +1,126 @@
+"""Bidirectional LSTMs as blocks: Keras' numbers, gradients and training."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_kd.distiller import Distiller
+from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.models import block_lstm
+from keras_kd.models.block_lstm import BlockLSTM
+from keras_kd.models.block_lstm import is_block_lstm
+from keras_kd.models.block_lstm import with_block_lstms
+from keras_kd.models.recurrent import recurrent_student
+
+ROWS, LENGTH, WIDTH, UNITS = 5, 9, 3, 4
+
+
+def bidirectional(cell=keras.layers.LSTM, **options):
+    layer = keras.layers.Bidirectional(
+        cell(UNITS, return_sequences=True, **options)
+    )
+    layer.build((None, None, WIDTH))
+    generator = np.random.default_rng(0)
+    for weight in layer.weights:
+        if weight.name != "seed_generator_state":
+            weight.assign(generator.normal(size=weight.shape))
+    return layer
+
+
+def right_padded(lengths):
+    return np.arange(LENGTH) < np.array(lengths)[:, None]
+
+
+def states_and_gradients(layer, own, mask):
+    generator = np.random.default_rng(1)
+    x = tf.constant(generator.normal(size=(ROWS, LENGTH, WIDTH)), "float32")
+    weights = [weight.value for weight in own.trainable_weights]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        states = layer(x, mask=mask)
+        if mask is not None:  # Keras repeats the last states in the padding.
+            states *= tf.cast(mask, "float32")[..., None]
+        loss = tf.reduce_sum(states**3)
+    return [states, *tape.gradient(loss, [x, *weights])]
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("lengths", [None, [9, 1, 5, 8, 2], [0, 3, 4, 2, 1]])
+@pytest.mark.parametrize("graph", [True, False])
+def test_states_and_gradients_are_those_of_keras(lengths, use_bias, graph):
+    layer = bidirectional(use_bias=use_bias)
+    mask = None if lengths is None else tf.constant(right_padded(lengths))
+    block = BlockLSTM(layer)
+    if graph:
+        block = tf.function(block)
+    expected = states_and_gradients(layer, layer, mask)
+    received = states_and_gradients(block, layer, mask)
+    for one, other in zip(received, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert all(np.abs(values).max() > 1e-3 for values in expected)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_padding_elsewhere_is_an_error(graph):
+    block = BlockLSTM(bidirectional())
+    call = tf.function(block) if graph else block
+    x, mask = tf.zeros((1, 4, WIDTH)), tf.constant([[False, True, True, True]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="on the right of"):
+        call(x, mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (lambda: bidirectional(), True),
+        (lambda: bidirectional(keras.layers.GRU), False),
+        (lambda: bidirectional(dropout=0.1), False),
+        (lambda: bidirectional(recurrent_dropout=0.1), False),
+        (lambda: bidirectional(activation="relu"), False),
+        (lambda: bidirectional(dtype="mixed_bfloat16"), False),
+        (lambda: keras.layers.LSTM(3, return_sequences=True), False),
+    ],
+)
+def test_which_layers_are_replaced(layer, expected):
+    assert is_block_lstm(layer()) == expected
+
+
+def test_model_without_any_stays_itself():
+    student = recurrent_student(20, 2, "gru", units=4, embedding_dim=4)
+    assert with_block_lstms(student) is student
+
+
+def make_distiller(**options):
+    keras.utils.set_random_seed(0)
+    student = recurrent_student(
+        20, 2, "lstm", units=4, embedding_dim=4, dropout=0.3
+    )
+    distiller = Distiller(student, losses=[SoftTargets(2.0)], **options)
+    distiller.compile(keras.optimizers.Adam(0.01))
+    return distiller
+
+
+@pytest.mark.parametrize(
+    "quantization", [None, pytest.param("dynamic", marks=pytest.mark.slow)]
+)
+def test_training_is_that_of_keras_loops(monkeypatch, quantization, tmp_path):
+    generator = np.random.default_rng(0)
+    x = {
+        "token_ids": generator.integers(1, 20, (ROWS, LENGTH)).astype("int32"),
+        "padding_mask": right_padded([9, 1, 5, 8, 2]).astype("int32"),
+    }
+    logits = generator.normal(size=(ROWS, 2)).astype("float32")
+    weights = []
+    for replace in (with_block_lstms, lambda model: model):
+        monkeypatch.setattr(block_lstm, "with_block_lstms", replace)
+        distiller = make_distiller(quantization=quantization)
+        for _ in range(3):
+            distiller.train_on_batch(x, {"teacher": {"logits": logits}})
+        weights.append(distiller.student.get_weights())
+        distiller.student.save(tmp_path / "student.keras")
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    loaded = keras.saving.load_model(tmp_path / "student.keras")
+    kinds = {type(layer).__module__.split(".")[0] for layer in loaded.layers}
+    assert kinds == {"keras"}
