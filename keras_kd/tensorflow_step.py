@@ -46,7 +46,12 @@ def train_step(distiller, x, targets, sample_weight):
     numerators, penalty = distribution.sum_over_replicas((numerators, penalty))
     # Before the optimizer counts the step, which schedules go by.
     _log(distiller, numerators, denominators, penalty, all_rows)
-    _apply(distiller, gradients)
+    if not distiller.optimizer.built:
+        distiller.optimizer.build(distiller.trainable_weights)
+    # The batch has to be there before its step is counted: who makes the first
+    # one may ask how many steps were made.
+    with tf.control_dependencies(tf.nest.flatten(x)):
+        _apply(distiller, gradients)
     return distribution.logs_of_replica(
         distiller.compute_metrics(x, targets, y_pred, sample_weight)
     )

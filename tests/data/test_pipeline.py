@@ -1,6 +1,7 @@
 """tf.data streams: the planned batches, from any step on."""
 
 import itertools
+import time
 
 import keras
 import numpy as np
@@ -194,7 +195,7 @@ class TestResume:
             4,
             seed=2,
             targets=targets,
-            start_step=lambda: int(distiller.optimizer.iterations),
+            start_step=lambda: distiller.steps_made,
         )
         targets.asked.clear()  # One look was at the types.
 
@@ -239,3 +240,24 @@ def test_no_thread_tunes_what_has_nothing_to_tune(small_rows, bag_classifier):
     rows = small_rows([[2, 4, 3], [2, 5, 3]], labels=[0, 1])
     batches = training_batches(rows, bag_classifier(), 2)
     assert batches.options().autotune.enabled is False
+
+
+def test_a_step_is_counted_when_its_batch_is_there(rows, bag_classifier):
+    student = bag_classifier()
+    distiller = Distiller(student, losses=[])
+    distiller.compile(
+        keras.optimizers.Adam(0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    distiller.optimizer.build(distiller.trainable_variables)
+    counts = []
+
+    def start_step():
+        time.sleep(0.1)
+        counts.append(distiller.steps_made)
+        return counts[-1]
+
+    batches = training_batches(rows, student, 4, start_step=start_step)
+    for _ in range(3):
+        distiller.fit(batches, steps_per_epoch=2, verbose=0)
+    assert counts == [0, 2, 4]
