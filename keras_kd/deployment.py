@@ -119,6 +119,7 @@ class TrainedStudent:
             between, a number, which has no probability (`None`), a list of
             entities, or an answer; see `answers` of the task.
         """
+        texts = list(texts)
         examples = [
             self.task.example_of(text, str(number))
             for number, text in enumerate(texts)
@@ -128,7 +129,11 @@ class TrainedStudent:
         with tempfile.TemporaryDirectory() as folder:
             rows = self._rows_of(examples, Path(folder) / "rows")
             logits = self.task.select_outputs(self.logits(rows), rows)
-            return self.task.answers(logits, rows)
+            answers = self.task.answers(logits, rows)
+        return [
+            (self.task.place(answer, text), probability)
+            for (answer, probability), text in zip(answers, texts, strict=True)
+        ]
 
     @functools.cached_property
     def _runtime(self):

@@ -19,8 +19,8 @@ from keras_kd.run_sources import read_part
 
 # To be counted up when the columns of a row change.
 ROWS_FORMAT = 2
-
-
+# Of what was repaired, how many a warning names.
+SHOWN_IDS = 5
 PARTS = ("labelled", "unlabelled", "validation", "test")
 
 
@@ -77,6 +77,7 @@ def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
             fingerprint[part] = rows[part].parts[0].folder.name
     notes = {name: dict(r.parts[0].notes) for name, r in rows.items()}
     empty = {name: one.pop("empty_texts") for name, one in notes.items()}
+    ids = {name: one.pop("ids", {}) for name, one in notes.items()}
     without_label = {}
     for part in ("validation", "test"):
         if part in rows:
@@ -117,12 +118,8 @@ def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
         "empty_texts": empty,
         "unlabelled_rows_left_out_because_held_out": int(seen.sum()),
         "rows_left_out_because_they_have_no_label": without_label,
-        "repaired_or_cut": {
-            f"{name.replace('_', ' ')} ({part})": count
-            for part, own in notes.items()
-            for name, count in own.items()
-            if count
-        },
+        "repaired_or_cut": _by_kind_and_part(notes),
+        "ids_of_repaired": _by_kind_and_part(ids),
         "overlaps": {
             f"train and {part}": overlap(parts["labelled"], parts[part])
             for part in ("validation", "test")
@@ -149,6 +146,15 @@ def prepare_rows(configuration, task, tokenizer, folder, say=lambda text: None):
     )
 
 
+def _by_kind_and_part(notes):
+    return {
+        f"{kind.replace('_', ' ')} ({part})": found
+        for part, own in notes.items()
+        for kind, found in own.items()
+        if found
+    }
+
+
 def data_warnings(counts, parts, task):
     """Sentences about the data that a person ought to look at."""
     warnings = []
@@ -167,6 +173,12 @@ def data_warnings(counts, parts, task):
     empty = sum(counts["empty_texts"].values())
     if empty:
         warnings.append(f"{empty} rows have no text: {counts['empty_texts']}.")
+    for kind, ids in counts["ids_of_repaired"].items():
+        more = ", ..." if len(ids) > SHOWN_IDS else ""
+        warnings.append(
+            f"{len(ids)} {kind}: {', '.join(ids[:SHOWN_IDS])}{more}. "
+            "metrics.json names all."
+        )
     if counts["contradicting_rows"]:
         warnings.append(
             f"{counts['contradicting_rows']} labelled rows read like another "
@@ -212,7 +224,7 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         "tokenizer": tokenizer.fingerprint,
         "max_length": configuration.max_length,
     }
-    counts = collections.Counter(empty_texts=0)
+    counts, ids = collections.Counter(empty_texts=0), {}
 
     def counted():
         examples = read_part(configuration, part)
@@ -220,6 +232,7 @@ def _rows_of(configuration, part, task, tokenizer, folder):
             counts["empty_texts"] += not any(map(str.strip, example.fields))
             yield example
         counts.update(getattr(examples, "counts", {}))
+        ids.update(getattr(examples, "ids", {}))
 
     return shared_rows(
         folder,
@@ -228,7 +241,7 @@ def _rows_of(configuration, part, task, tokenizer, folder):
             counted(), tokenizer, configuration.max_length, counts
         ),
         fingerprint,
-        notes=lambda: dict(counts),
+        notes=lambda: {**counts, "ids": ids},
     )
 
 

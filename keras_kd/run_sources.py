@@ -64,7 +64,9 @@ def find_task(configuration, teacher_labels):
             "threshold": configuration.no_answer_threshold,
             "no_answer": any(
                 example.label == ()
-                for example in read_part(configuration, "train")
+                for part in ("train", "validation", "test")
+                if getattr(configuration, part) is not None
+                for example in read_part(configuration, part)
             ),
         }
     elif configuration.task != "regression":

@@ -100,8 +100,15 @@ class TestTagging:
         run, _, _ = tagging
         student = TrainedStudent(run)
         ((entities, probability),) = student.predict(["the fine fun film"])
-        assert entities == [{"text": "fine fun", "type": "PER",
-                             "words": [1, 3]}]  # fmt: skip
+        assert entities == [
+            {"text": "fine fun", "type": "PER", "words": [1, 3], "start": 4,
+             "end": 12}
+        ]  # fmt: skip
+        # As the text has it, and not its words with spaces between.
+        ((entities, _),) = student.predict(["the  fine\n fun film"])
+        assert entities[0]["text"] == "fine\n fun"
+        assert student.task.show(entities) == "fine fun [PER]"
+        assert student.predict([" "])[0][0] == []
         assert 0.3 < probability <= 1.0
         assert student.predict([["poor", "was"]])[0][0][0]["type"] == "LOC"
         assert student.predict([]) == []
@@ -208,6 +215,10 @@ class TestReading:
         assert cli.main(["predict", str(run.folder), *pair]) == 0
         line = capsys.readouterr().out
         assert line.startswith("fine fun\tit was [fine fun] the film\t0.")
+        flags = ["predict", str(run.folder), "--answers", "3", *pair]
+        assert cli.main(flags) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == line.rstrip("\n") and len(lines) == 3
 
     def test_other_lengths_are_refused(self, reading):
         run, _, _ = reading

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command_on_run
+from keras_kd.configuration.errors import ConfigurationError
 from keras_kd.data.errors import DataError
 
 
@@ -38,6 +39,13 @@ def add_student(commands):
         "two texts each, or on a line with a tab between; of question "
         "answering: a question and a text",
     )
+    command.add_argument(
+        "--answers",
+        type=int,
+        default=1,
+        help="of question answering: print so many of the best (default: 1)",
+        metavar="N",
+    )
 
 
 def _evaluate(options):
@@ -54,6 +62,10 @@ def _evaluate(options):
 
 
 def _predict(options):
+    if options.answers < 1:
+        raise ConfigurationError(
+            f"`--answers` must be 1 or more. Received: {options.answers}."
+        )
     student = _open_student(options.run)
     reads_pairs = student.run.configuration.text_pair is not None
     if not reads_pairs and student.task.name != "question_answering":
@@ -63,10 +75,12 @@ def _predict(options):
     for text in texts:
         ((answer, probability),) = student.predict([text])
         asked = [text] if isinstance(text, str) else text
-        columns = [student.task.show(answer), *asked]
-        if probability is not None:
-            columns.insert(1, f"{probability:.3f}")
-        print(*columns, sep="\t")
+        ranked = [(answer, probability), *student.task.further(answer)]
+        for answer, probability in ranked[: options.answers]:
+            columns = [student.task.show(answer), *asked]
+            if probability is not None:
+                columns.insert(1, f"{probability:.3f}")
+            print(*columns, sep="\t")
 
 
 def _pairs(texts):

@@ -2,7 +2,10 @@
 
 import collections
 import json
+import numbers
 from pathlib import Path
+
+import numpy as np
 
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
@@ -17,6 +20,9 @@ from keras_kd.data.text_files import raw_lines
 NEAR_BY = 40
 NO_PLACE = -1
 COLUMNS = ["id", "question", "context", "answers"]
+# TFDS gives arrays for lists.
+_SEQUENCES = (list, tuple, np.ndarray)
+_KINDS = {str: "a string", _SEQUENCES: "a list", numbers.Integral: "an integer"}
 
 
 class Questions:
@@ -71,6 +77,12 @@ class Questions:
             "contexts_without_questions": self.without_questions,
         }
 
+    @property
+    def ids(self):
+        """Whose answers they were; the names are those of `counts`."""
+        repaired, without_place, _ = self.counts
+        return {repaired: self.repaired, without_place: self.without_place}
+
     def __iter__(self):
         self._forget()
         seen = collections.Counter()
@@ -94,23 +106,29 @@ class Questions:
     def _rows(self):
         path = Path(self.source)
         name = path.name.lower().removesuffix(".gz")
+        columns = COLUMNS if self.labelled else COLUMNS[:3]
         if str(self.source).startswith(PREFIX):
-            rows = read_prepared(str(self.source), self.split, COLUMNS)
+            rows = read_prepared(str(self.source), self.split, columns)
         elif name.endswith(".parquet"):
-            rows = read_parquet(path, COLUMNS)
+            rows = read_parquet(path, columns)
         else:
             check_file(path)
             if name.endswith(".json"):
                 yield from self._of_document(path)
                 return
-            columns = COLUMNS if self.labelled else COLUMNS[:3]
             rows = read_json_rows(path, columns, self.encoding, False)
-        for number, (identity, question, context, *answers) in rows:
-            pairs = None
-            if answers and answers[0] is not None:
-                where = f"{self.source}, row {number}"
-                pairs = _pairs(answers[0], where)
-            yield str(identity), question, context, pairs
+        for number, values in rows:
+            where = f"{self.source}, row {number}"
+            entry = dict(zip(columns, values))
+            answers = entry.get("answers")
+            if answers is not None:
+                answers = _pairs(answers, where)
+            yield (
+                str(entry["id"]),
+                _text(entry, "question", where),
+                _text(entry, "context", where),
+                answers,
+            )
 
     def _checked(self, identity, context, answers):
         """The answers with offsets that hold."""
@@ -136,16 +154,17 @@ class Questions:
                 "articles with 'paragraphs', each with a 'context' and "
                 "questions ('qas')."
             ) from None
+        _of_kind(articles, "data", path, _SEQUENCES)
         for number, article in enumerate(articles, 1):
             where = f"{path}, article {number}"
-            for paragraph in _item(article, "paragraphs", where):
-                context = _item(paragraph, "context", where)
-                questions = _item(paragraph, "qas", where)
+            for paragraph in _list(article, "paragraphs", where):
+                context = _text(paragraph, "context", where)
+                questions = _list(paragraph, "qas", where)
                 self.without_questions += not questions
                 for entry in questions:
                     identity = str(_item(entry, "id", where))
                     asked = f"{path}, question {identity!r}"
-                    question = _item(entry, "question", asked)
+                    question = _text(entry, "question", asked)
                     answers = entry.get("answers")
                     if entry.get("is_impossible"):
                         answers = []
@@ -168,34 +187,58 @@ def find_answer(context, text, start, near_by=NEAR_BY):
         return start
     low = max(0, start - near_by)
     part = context[low : max(0, start) + near_by + len(text)]
-    if part.count(text) != 1:
+    place = part.find(text)
+    if place < 0 or part.find(text, place + 1) >= 0:
         return NO_PLACE
-    return low + part.index(text)
+    return low + place
 
 
 def _pairs(answers, where):
     """`(text, offset)` of answers: a list of objects, or an object of lists."""
     if isinstance(answers, dict):
         texts, starts = (
-            _item(answers, key, where) for key in ("text", "answer_start")
+            _list(answers, key, where) for key in ("text", "answer_start")
         )
         if len(texts) != len(starts):
             raise DataError(
                 f"{where}: {len(texts)} answers and {len(starts)} offsets. "
                 "Expected an offset for each."
             )
-        return list(zip(texts, starts))
+        answers = [
+            {"text": text, "answer_start": start}
+            for text, start in zip(texts, starts)
+        ]
     return [
-        (_item(one, "text", where), _item(one, "answer_start", where))
-        for one in answers
+        (
+            _text(one, "text", where),
+            int(_item(one, "answer_start", where, numbers.Integral)),
+        )
+        for one in _of_kind(answers, "answers", where, _SEQUENCES)
     ]
 
 
-def _item(entry, key, where):
+def _text(entry, key, where):
+    return _item(entry, key, where, str)
+
+
+def _list(entry, key, where):
+    return _item(entry, key, where, _SEQUENCES)
+
+
+def _item(entry, key, where, kind=object):
     if not isinstance(entry, dict) or key not in entry:
         received = sorted(entry) if isinstance(entry, dict) else entry
         raise DataError(
             f"{where}: no {key!r}. Received: {str(received)[:80]}. Expected "
             "SQuAD's form."
         )
-    return entry[key]
+    return _of_kind(entry[key], key, where, kind)
+
+
+def _of_kind(value, key, where, kind):
+    if not isinstance(value, kind):
+        raise DataError(
+            f"{where}: {key!r} is {str(value)[:60]!r} "
+            f"({type(value).__name__}). Expected {_KINDS[kind]}."
+        )
+    return value

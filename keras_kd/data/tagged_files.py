@@ -1,5 +1,6 @@
 """Sentences whose words are tagged: CoNLL files, JSON, and TFDS."""
 
+import re
 from pathlib import Path
 
 from keras_kd.data.errors import DataError
@@ -12,6 +13,8 @@ from keras_kd.data.text_files import read_lines
 from keras_kd.data.words import split_words
 
 DOCUMENT_START = "-DOCSTART-"
+COMMENT = "#"
+SPACES = re.compile(" +")
 OBJECTS = (".jsonl", ".json", ".parquet")
 
 
@@ -27,9 +30,10 @@ def read_tagged_sentences(
 tabs or spaces, an empty line behind each sentence |
 
     Lines of `-DOCSTART-` are left out, and so are comments, lines that begin
-    with `# ` and have another number of columns. Sentences of no word can't
+    with `#` and have another number of columns. Sentences of no word can't
     be told from further empty lines in CoNLL; elsewhere they are refused.
-    Without tags a text may stand for its list of words, and is split.
+    Where a row's tags are null it has none, and without tags a text may stand
+    for its list of words, and is split.
 
     Args:
         source: Path, or TFDS name.
@@ -84,6 +88,8 @@ def check_file(path):
 def _of_lists(rows, place):
     for number, values in rows:
         where = f"{place}:{number}"
+        if values[1:] == [None]:
+            values = values[:1]
         if len(values) == 1 and isinstance(values[0], str):
             values = [split_words(values[0])]
         for value in values:
@@ -114,23 +120,21 @@ def _of_lines(path, word_column, tag_column, encoding):
                 f"{path.name}: columns of a CoNLL file are numbers, from 0. "
                 f"Received: {column!r}."
             )
-    first, words, tags, start = None, [], [], None
+    count = _count_columns(path, word_column, tag_column, encoding)
+    words, tags, start = [], [], None
     for number, line in read_lines(path, encoding):
-        columns = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or columns[0] == DOCUMENT_START:
+        columns = _columns(line)
+        if not columns or DOCUMENT_START in columns:
             if words:
                 yield _sentence(path, start, words, tags, tag_column)
             words, tags = [], []
             continue
-        if first is None and not line.startswith("# "):
-            first = len(columns)
-            _check_columns(path, number, line, first, word_column, tag_column)
-        if len(columns) != first:
-            if line.startswith("# "):
+        if len(columns) != count:
+            if line.startswith(COMMENT):
                 continue
             raise DataError(
                 f"{path}, line {number}: {len(columns)} columns ({line!r:.60})."
-                f" The first line has {first}. Expected as many in each."
+                f" The first line has {count}. Expected as many in each."
             )
         start = start if words else number
         words.append(columns[word_column])
@@ -138,8 +142,32 @@ def _of_lines(path, word_column, tag_column, encoding):
             tags.append(columns[tag_column])
     if words:
         yield _sentence(path, start, words, tags, tag_column)
-    if first is None:
+
+
+def _columns(line):
+    """The columns of a line; a word may hold a space that is no ` `."""
+    if not line.strip():
+        return []
+    return line.split("\t") if "\t" in line else SPACES.split(line.strip(" "))
+
+
+def _count_columns(path, word_column, tag_column, encoding):
+    """How many columns the lines have: the first one that is no comment.
+
+    If all begin as comments do, none is one.
+    """
+    found = None
+    for number, line in read_lines(path, encoding):
+        columns = _columns(line)
+        if columns and DOCUMENT_START not in columns:
+            if found is None or not line.startswith(COMMENT):
+                found = number, line, len(columns)
+            if not line.startswith(COMMENT):
+                break
+    if found is None:
         raise DataError(f"{path} has no sentence. Expected a word a line.")
+    _check_columns(path, *found, word_column, tag_column)
+    return found[-1]
 
 
 def _sentence(path, number, words, tags, tag_column):

@@ -229,15 +229,19 @@ class Tokenizer:
             for number, text in enumerate(texts, start):
                 check_text(text, number)
             texts = [self._segmenter.segment(text) for text in texts]
+        encodings = self._encode_batch(
+            self.backend.encode_batch_fast, texts, start
+        )
+        return [encoding.ids for encoding in encodings]
+
+    def _encode_batch(self, encode, texts, start=0):
+        """Names the text that is none."""
         try:
-            encodings = self.backend.encode_batch_fast(
-                texts, add_special_tokens=False
-            )
+            return encode(texts, add_special_tokens=False)
         except (TypeError, UnicodeError) as error:
             for number, text in enumerate(texts, start):
                 check_text(text, number)
             raise error
-        return [encoding.ids for encoding in encodings]
 
     def encode_offsets(self, texts):
         """As `encode_plain`, and where each token stands in its text.
@@ -257,8 +261,8 @@ class Tokenizer:
                 "Take a tokenizer without a segmenter."
             )
         result = []
-        for encoding in self.backend.encode_batch(
-            list(texts), add_special_tokens=False
+        for encoding in self._encode_batch(
+            self.backend.encode_batch, list(texts)
         ):
             starts, ends = zip(*encoding.offsets) if encoding.ids else ((), ())
             result.append((encoding.ids, starts, ends))

@@ -1,21 +1,49 @@
 """Tokens of words that are given one by one, as tagged text has them."""
 
+import functools
 import json
-import re
 
 from keras_kd.data.tokenization import Tokenizer
 
-# A word, or a sign of punctuation; each Han character by itself.
-WORDS = re.compile(r"[一-鿿]|[^\W一-鿿]+(?:['’-][^\W一-鿿]+)*|[^\w\s]")
+_HAN = "[\u4e00-\u9fff]"
+_SPACE = r"\t-\r\x1c-\x20\x85\p{Zs}\u2028\u2029"
+_LETTER = rf"(?!{_HAN})[\p{{L}}\p{{N}}\p{{M}}_]"
+_INITIAL = rf"(?!{_HAN})\p{{L}}"
+_CLITIC = rf"['\u2019](?:[sSdDmM]|re|RE|ve|VE|ll|LL)(?!{_LETTER})"
+# As CoNLL-2003 cuts words, nearly: each Han character by itself; initials with
+# their points; letters and digits with what joins them; the end of "it's";
+# and every other sign. `tools/browser_demo/tokens.js` has the same.
+_WORD = (
+    rf"{_HAN}"
+    rf"|(?:{_INITIAL}\.)+{_INITIAL}(?:\.|(?!{_LETTER}))"
+    rf"|(?:{_LETTER})+"
+    rf"(?:(?:[-&]|(?!{_CLITIC})['\u2019]|(?<=\p{{N}})[.,:](?=\p{{N}}))"
+    rf"(?:{_LETTER})+)*"
+    rf"|(?<=[\p{{L}}\p{{N}}\p{{M}}_]){_CLITIC}"
+    rf"|[^{_SPACE}]"
+)
+
+
+@functools.cache
+def _words():
+    import regex  # `re` knows no combining marks.
+
+    return regex.compile(_WORD)
 
 
 def split_words(text):
     """The words and signs of a text that is to be tagged.
 
-    >>> split_words("Angela Merkel's plan.")
-    ['Angela', "Merkel's", 'plan', '.']
+    >>> split_words("Angela Merkel's plan, a U.S. one, costs 3.5%.")
+    ['Angela', 'Merkel', "'s", 'plan', ',', 'a', 'U.S.', 'one', ',', 'costs', \
+'3.5', '%', '.']
     """
-    return WORDS.findall(text)
+    return _words().findall(text)
+
+
+def word_places(text):
+    """`(start, end)` of each of them, in characters."""
+    return [match.span() for match in _words().finditer(text)]
 
 
 def encode_words(tokenizer: Tokenizer, sentences, most):

@@ -1,6 +1,7 @@
 """Exact match and F1 of answers, counted as SQuAD and CMRC count them."""
 
 import collections
+import functools
 import re
 import string
 
@@ -13,8 +14,8 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _CMRC_PUNCTUATION = str.maketrans(
     "", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』"
 )
-# A Han character, or a word of other letters, or its punctuation.
-_CMRC_PIECES = re.compile(r"[一-龥]|[^\W一-龥]+(?:[.,'][^\W一-龥]+)*|[^\w\s]")
+# A Han character, or what stands between them.
+_CMRC_PARTS = re.compile(r"[一-龥]|[^一-龥]+")
 
 
 def answer_scores(answers, gold, rules="squad"):
@@ -51,6 +52,10 @@ punctuation; F1 by the longest run that both have |
             f"`rules` must be one of {list(RULES)}. Received: {rules!r}."
         )
     score = _squad_scores if rules == "squad" else _cmrc_scores
+    if rules == "squad":
+        # As the script of version 2.0, which leaves out what is only an
+        # article or a sign.
+        gold = [list(filter(normalize_answer, one)) for one in gold]
     pairs = [
         # Without an answer it is right to give none.
         np.max([score(answer, one) for one in (references or [""])], axis=0)
@@ -78,15 +83,35 @@ def _squad_scores(answer, gold):
 
 def _cmrc_scores(answer, gold):
     exact = float(_bare(answer) == _bare(gold))
-    # The official script has nltk cut what is not Chinese; this comes near.
-    pieces, true_pieces = (
-        _CMRC_PIECES.findall(_bare(text)) for text in (answer, gold)
-    )
+    pieces, true_pieces = _cmrc_pieces(answer), _cmrc_pieces(gold)
     if not pieces or not true_pieces:
         # As there; but where there is no answer, none is right.
         return exact, float(not answer and not gold)
     shared = _longest_run(pieces, true_pieces)
     return exact, _f1(shared, len(pieces), len(true_pieces))
+
+
+def _cmrc_pieces(text):
+    """Each Han character, and nltk's words of all others.
+
+    The official script has nltk cut sentences before, with a model that has to
+    be downloaded. In answers it tells only whether a point ends a sentence.
+    """
+    parts = _CMRC_PARTS.findall(_bare(text))
+    return [
+        piece
+        for part in parts
+        for piece in (
+            [part] if "一" <= part <= "龥" else _word_tokenizer().tokenize(part)
+        )
+    ]
+
+
+@functools.cache
+def _word_tokenizer():
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    return NLTKWordTokenizer()
 
 
 def _f1(shared, found, there):

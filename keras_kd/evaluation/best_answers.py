@@ -131,11 +131,14 @@ def best_threshold(scores_if_answered, scores_if_none, margins):
         `(threshold, score)`: none is given where the margin is above it.
     """
     order = np.argsort(-margins, kind="stable")
-    # The first k of them give none.
+    margins = margins[order]
+    # The first k of them give none; those of one margin do so together.
     gains = (scores_if_none - scores_if_answered)[order]
     totals = scores_if_answered.sum() + np.concatenate([[0], np.cumsum(gains)])
+    totals[1:-1][margins[1:] == margins[:-1]] = -np.inf
     best = int(totals.argmax())
-    edges = np.concatenate([[np.inf], margins[order], [-np.inf]])
     # Between the last that gives none and the first that does not.
-    threshold = edges[best + 1] if best < len(order) else -np.inf
+    edges = [*margins, np.nextafter(margins[-1], -np.inf)]
+    # Without any place for an answer a margin is infinite, as no JSON is.
+    threshold = np.nan_to_num(edges[best])
     return float(threshold), float(totals[best] / len(order))

@@ -293,6 +293,8 @@ def data_section(result: dict) -> list[str]:
     columns = {"part": [], "rows": []}
     for key, value in plain(result["data"]).items():
         entries = value if isinstance(value, dict) else {"": value}
+        if key == "ids_of_repaired":
+            continue  # A warning has the first of them.
         for name, entry in entries.items():
             part = f"{key}: {name}" if name else key
             columns["part"].append(part.replace("_", " "))

@@ -9,6 +9,7 @@ from keras_kd.batch import NO_TOKEN
 from keras_kd.batch import STARTS
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
+from keras_kd.data.question_files import Questions
 from keras_kd.data.question_rows import question_rows
 from keras_kd.evaluation.answer_scores import RULES
 from keras_kd.evaluation.answer_scores import answer_scores
@@ -23,6 +24,8 @@ from keras_kd.tasks.task import EXAMPLES_AT_ONCE
 from keras_kd.tasks.task import Task
 from keras_kd.tasks.task import groups
 
+# How many answers share in a probability.
+BEST = 20
 # Where the first sentence of a text ends.
 SENTENCE_ENDS = ".!?。！？"
 
@@ -59,6 +62,7 @@ class QuestionAnswering(Task):
     task_head = "span"
     num_outputs = 2
     bootstrap_metric = None
+    read_source = Questions
 
     def __init__(
         self,
@@ -101,8 +105,10 @@ class QuestionAnswering(Task):
             ):
                 if example.label == () and not self.no_answer:
                     raise DataError(
-                        f"'{example.example_id}' has no answer in its context. "
-                        "Set `no_answer`, as for SQuAD 2.0, or leave it out."
+                        f"'{example.example_id}' has no answer in its context, "
+                        "and no question of the run's own files is so. Leave "
+                        "it out, or train with such questions, as those of "
+                        "SQuAD 2.0."
                     )
                 if counts is not None:
                     counts["contexts_cut_into_windows"] += len(rows) > 1
@@ -173,13 +179,21 @@ class QuestionAnswering(Task):
             is the best answer, `text` is empty.
         """
         answers, margins = self._answers(logits, references, count)
-        for question, margin in zip(answers, margins):
-            if not question or (self.no_answer and margin > self.threshold):
-                score = question[0]["score"] + margin if question else 0.0
-                none = {"text": "", "start": 0, "end": 0, "score": score}
-                question.insert(0, none)
-                del question[count:]
-        return answers
+        return [
+            self._ranked(found, margin)[0][:count]
+            for found, margin in zip(answers, margins)
+        ]
+
+    def _ranked(self, found, margin):
+        """Answers with "no answer" where it belongs; those not given.
+
+        It is the best of them, or it is not given.
+        """
+        score = found[0]["score"] + margin if found else 0.0
+        none = {"text": "", "start": 0, "end": 0, "score": score}
+        if not found or (self.no_answer and margin > self.threshold):
+            return [none, *found], []
+        return found, [none] if self.no_answer else []
 
     def _answers(self, logits, references, count=1):
         """Answers, and how much better "no answer" scores than the best."""
@@ -294,20 +308,30 @@ class QuestionAnswering(Task):
     def answers(self, logits, rows):
         """`(answer, probability)` of each question.
 
-        The answer is a dictionary: `text`, `start`, `end`, and the `context`
-        that it stands in. The probability is its share among the best twenty
-        answers.
+        The answer is a dictionary: `text`, `start`, `end`, the `context` that
+        it stands in, and the `others`, the next best, each with its own
+        `probability`: its share among the best twenty answers, and that there
+        is none.
         """
         references = self.references(rows)
         result = []
-        for context, found in zip(
-            references.contexts, self.read(logits, references, 20)
+        for context, found, margin in zip(
+            references.contexts, *self._answers(logits, references, BEST)
         ):
-            scores = np.array([one["score"] for one in found])
-            share = np.exp(scores[0] - np.logaddexp.reduce(scores))
-            best = {**found[0], "context": context}
-            result.append((best, float(share)))
+            ranked, rest = self._ranked(found, margin)
+            scores = np.array([one["score"] for one in ranked + rest])
+            shares = np.exp(scores - np.logaddexp.reduce(scores)).tolist()
+            others = [
+                {**one, "context": context, "probability": share}
+                for one, share in zip(ranked[1:], shares[1:])
+            ]
+            best = {**ranked[0], "context": context, "others": others}
+            result.append((best, shares[0]))
         return result
+
+    def further(self, answer):
+        """The next best answers: `(answer, probability)`."""
+        return [(one, one["probability"]) for one in answer["others"]]
 
     def show(self, answer, around=30):
         """An answer as a line, with what stands around it."""

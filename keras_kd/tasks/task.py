@@ -42,8 +42,11 @@ class Task:
     | `check_labels(references, part)` | refuses labels that teach nothing |
     | `agreement(a, b, references)`, `divergence(a, b, references)` | how \
 alike two models answer |
+    | `read_source(source)` | the examples of a file or a TFDS name |
     | `example_of(text, example_id)` | an `Example` of what a user gives |
     | `answers(logits, rows)` | `(answer, probability)` of each example |
+    | `place(answer, text)` | it with its places in the text |
+    | `further(answer)` | the next best answers |
     | `show(answer)` | an answer as a line |
     | `decisions(logits, token_mask)` | of tokens: what files must agree on |
 
@@ -63,6 +66,7 @@ alike two models answer |
     per_token = False
     task_head = "sequence"
     agreement_title = "agrees with teacher"
+    read_source = staticmethod(read_examples)
 
     def __init__(self, metric=None):
         metric = metric or self.metrics_of_choice[0]
@@ -102,6 +106,14 @@ alike two models answer |
         """A text, or a pair of texts, as an example."""
         fields = (text,) if isinstance(text, str) else tuple(text)
         return Example(example_id, fields)
+
+    def place(self, answer, text):
+        """An answer with where it stands in the text that was given."""
+        return answer
+
+    def further(self, answer):
+        """The next best answers, `(answer, probability)`, of a task of them."""
+        return []
 
     def show(self, answer):
         """An answer as a line."""
@@ -151,20 +163,20 @@ alike two models answer |
         """Reads a source, tokenises it once, and opens the rows.
 
         Args:
-            source: A file, or `tfds:NAME`; see
-                `keras_kd.data.sources.read_examples`. Or an iterable of
-                `Example`, such as an augmentation gives.
+            source: A file, or `tfds:NAME`, as `read_source` reads it. Or an
+                iterable of `Example`, such as an augmentation gives.
             tokenizer: `Tokenizer` of the teacher.
             folder: Folder of the rows. One that is there is replaced.
             max_length: The most tokens of a row.
-            **columns: Further arguments of `read_examples`.
+            **columns: Further arguments of `read_source`.
 
         Returns:
             `keras_kd.data.rows.Rows`.
         """
         name = "examples"
         if isinstance(source, (str, os.PathLike)):
-            name, source = str(source), read_examples(source, **columns)
+            name = str(source)
+            source = self.read_source(source, **columns)
         rows = self.featurize(source, tokenizer, max_length)
         return write_rows(folder, rows, {"source": name})
 

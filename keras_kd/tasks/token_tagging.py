@@ -10,10 +10,12 @@ import numpy as np
 from keras_kd.batch import NO_TOKEN
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
+from keras_kd.data.tagged_files import read_tagged_sentences
 from keras_kd.data.tagged_rows import TaggedWords
 from keras_kd.data.tagged_rows import sentence_rows
 from keras_kd.data.tagged_rows import words_of_rows
 from keras_kd.data.words import split_words
+from keras_kd.data.words import word_places
 from keras_kd.evaluation.entity_scores import entity_counts
 from keras_kd.evaluation.entity_scores import entity_scores
 from keras_kd.evaluation.scores import log_softmax
@@ -72,6 +74,7 @@ class TokenTagging(Task):
     task_head = "token"
     bootstrap_metric = "entity_f1"
     loss_of_scores = "word_error"
+    read_source = staticmethod(read_tagged_sentences)
 
     def __init__(
         self, labels, metric=None, scheme="iob2", chain=False, stride=None
@@ -180,6 +183,11 @@ class TokenTagging(Task):
         """As `Task.featurize`; the fields of an example are its words."""
         stride = max_length // 4 if self.stride is None else self.stride
         for group in groups(examples, EXAMPLES_AT_ONCE):
+            empty = sum(
+                not word.strip() for one in group for word in one.fields
+            )
+            if counts is not None and empty:
+                counts["empty_words_read_as_unknown"] += empty
             labels = [
                 None
                 if example.label is None
@@ -343,9 +351,27 @@ class TokenTagging(Task):
             answers.append((found, probability))
         return answers
 
+    def place(self, answer, text):
+        """The entities as the text has them, with `start` and `end`.
+
+        A list of words has no such places, and its entities stay as they are.
+        """
+        if not isinstance(text, str):
+            return answer
+        places = word_places(text)
+        if not places:
+            return []
+        for one in answer:
+            first, end = one["words"]
+            one["start"], one["end"] = places[first][0], places[end - 1][1]
+            one["text"] = text[one["start"] : one["end"]]
+        return answer
+
     def show(self, answer):
         """Entities as a line: `Angela Merkel [PER], Berlin [LOC]`."""
-        named = [f"{one['text']} [{one['type']}]" for one in answer]
+        named = [
+            f"{' '.join(one['text'].split())} [{one['type']}]" for one in answer
+        ]
         return ", ".join(named) or "-"
 
 

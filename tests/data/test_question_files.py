@@ -125,6 +125,7 @@ def test_repairs_are_counted_by_the_id(write):
         ["moved"],
         ["lost"],
     )
+    assert list(questions.ids.values()) == [["moved"], ["lost"]]
     assert questions.counts == {
         "answers_whose_offset_was_repaired": 1,
         "answers_that_the_context_does_not_hold": 1,
@@ -146,12 +147,37 @@ def test_repairs_are_counted_by_the_id(write):
          "1 answers and 0 offsets"),
         (squad({"id": "a", "question": "Q?", "answers": [{"text": "x"}]}),
          "question 'a': no 'answer_start'"),
+        ({"data": None}, "'data' is 'None' (NoneType). Expected a list."),
+        ({"data": [{"paragraphs": None}]}, "'paragraphs' is 'None'"),
+        (squad({"id": "a", "question": None}),
+         "question 'a': 'question' is 'None' (NoneType). Expected a string."),
+        (squad({"id": "a", "question": "Q?", "answers": [
+            {"text": ["x"], "answer_start": 0}]}),
+         "question 'a': 'text' is"),
+        (squad({"id": "a", "question": "Q?", "answers": [
+            {"text": "x", "answer_start": "0"}]}),
+         "'answer_start' is '0' (str). Expected an integer."),
+        (squad({"id": "a", "question": "Q?", "answers": {
+            "text": "c", "answer_start": 0}}),
+         "question 'a': 'text' is 'c' (str). Expected a list."),
     ],
 )  # fmt: skip
 def test_files_that_are_none(write, document, message):
     with pytest.raises(DataError) as error:
         list(Questions(write(document)))
     assert message in str(error.value)
+
+
+def test_rows_of_other_kinds(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    row = {"id": 1, "question": "Q?", "context": None, "answers": None}
+    path.write_text(json.dumps(row))
+    with pytest.raises(DataError, match="row 1: 'context' is 'None'"):
+        list(Questions(path))
+
+
+def test_places_that_overlap_are_two():
+    assert find_answer("ababa", "aba", 1) == NO_PLACE
 
 
 def test_a_damaged_file(tmp_path):

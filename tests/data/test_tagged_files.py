@@ -71,6 +71,33 @@ def test_comments_are_no_words_and_a_hash_is(write):
     assert read(path) == [(("A", "#"), ("O", "O"))]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#\thttp://a.b [2004]\n1\tA\tO\n2\t#\tO\n",
+        "1 -DOCSTART- O\n\n1 A O\n2 # O\n",
+    ],
+)
+def test_comments_and_documents_of_numbered_lines(write, text):
+    assert read(write(text), words=1) == [(("A", "#"), ("O", "O"))]
+
+
+def test_a_hash_may_be_the_first_word(write):
+    assert read(write("# NN O\nA X O\n")) == [(("#", "A"), ("O", "O"))]
+    assert read(write("# O\n")) == [(("#",), ("O",))]
+
+
+def test_a_word_may_hold_another_space(write):
+    path = write("1\u00a0000 O\nA  B-X\n")
+    assert read(path) == [(("1\u00a0000", "A"), ("O", "B-X"))]
+
+
+def test_rows_without_tags(write):
+    rows = [{"tokens": ["A"], "tags": ["O"]}, {"tokens": ["B"], "tags": None}]
+    path = write("\n".join(map(json.dumps, rows)), "train.jsonl")
+    assert read(path) == [(("A",), ("O",)), (("B",), None)]
+
+
 def test_compressed_and_without_a_last_line_end(tmp_path):
     path = tmp_path / "train.conll.gz"
     with gzip.open(path, "wt") as file:

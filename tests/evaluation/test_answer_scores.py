@@ -6,6 +6,7 @@ import string
 
 import numpy as np
 import pytest
+from nltk.tokenize.destructive import NLTKWordTokenizer
 
 from keras_kd.evaluation.answer_scores import answer_scores
 from keras_kd.evaluation.best_answers import best_threshold
@@ -21,7 +22,7 @@ def squad_by_hand(answer, references):
         return " ".join(text.split())
 
     exact = f1 = 0.0
-    for reference in references or [""]:
+    for reference in list(filter(bare, references)) or [""]:
         exact = max(exact, float(bare(reference) == bare(answer)))
         one, other = bare(reference).split(), bare(answer).split()
         if not one or not other:
@@ -116,16 +117,30 @@ def test_squad_on_1500_answers():
 
 def test_cmrc_on_1500_answers():
     pieces = list("北京上海的是在年月日人大中国，。《》：") + [
-        "1998", "NBA", "A", "-", "3", " ", "GDP ", "·",
+        "1998", "NBA", "A", "-", "3", " ", "GDP ", "·", "W.", "...", "50％",
+        "C♯", "±10m", ".NET", "U.S.", "don't", "(a)", "$5", "\"x\"",
     ]  # fmt: skip
+    words = NLTKWordTokenizer().tokenize
     answers, references = make_answers(pieces, "", 1500)
     exact, f1 = answer_scores(answers, references, "cmrc")
     expected = np.array(
-        [cmrc_by_hand(*pair, str.split) for pair in zip(answers, references)]
+        [cmrc_by_hand(*pair, words) for pair in zip(answers, references)]
     )
     np.testing.assert_allclose(exact, expected[:, 0], atol=1e-12)
     np.testing.assert_allclose(f1, expected[:, 1], atol=1e-12)
     assert 0.05 < exact.mean() < f1.mean() < 0.95
+
+
+def test_articles_alone_are_no_answers_of_squad():
+    exact, f1 = answer_scores(
+        ["", "", "the", "car"], [["the", "car"], ["the"], [], ["a", "car"]]
+    )
+    assert exact.tolist() == f1.tolist() == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_words_of_cmrc_are_those_of_nltk():
+    exact, f1 = answer_scores(["度±10"], [["±10m"]], "cmrc")
+    assert (exact.tolist(), f1.tolist()) == ([0.0], [0.0])
 
 
 def test_other_rules_are_refused():
@@ -147,3 +162,20 @@ def test_best_threshold_is_the_best_of_all():
     tried = [score_at(edge) for edge in [-np.inf, *margins]]
     assert score == pytest.approx(max(tried))
     assert score_at(threshold) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    "answered, none, margins, expected",
+    [
+        ([0.0, 0.0], [1.0, 1.0], [1.0, 2.0], 1.0),  # None to all.
+        ([1.0, 1.0], [0.0, 0.0], [1.0, 2.0], 1.0),
+        ([0.0, 1.0], [1.0, 0.0], [1.0, 1.0], 0.5),  # Not one without the other.
+        ([0.0], [1.0], [np.inf], 1.0),
+    ],
+)
+def test_best_thresholds_can_be_reached(answered, none, margins, expected):
+    answered, none, margins = map(np.array, (answered, none, margins))
+    threshold, score = best_threshold(answered, none, margins)
+    assert np.isfinite(threshold) and score == expected
+    given = np.where(margins > threshold, none, answered)
+    assert given.mean() == expected

@@ -69,6 +69,32 @@ def test_students_of_teacher_layers_are_as_wide_as_it(run_recipe, recipe):
         assert json.loads(out)["width"] == width
 
 
+@pytest.mark.parametrize(
+    "there, typed, expected",
+    [
+        (["1.1", "2.0"], [], "1.1"),
+        (["2.0"], [], "2.0"),
+        (["1.1", "2.0"], ["--squad-version", "2.0"], "2.0"),
+    ],
+)
+def test_versions_of_squad_are_not_mixed(
+    run_recipe, tmp_path, there, typed, expected
+):
+    for version in there:
+        (tmp_path / f"train-v{version}.json").touch()
+        (tmp_path / f"dev-v{version}.json").touch()
+    # One of the other version.
+    (tmp_path / "dev-v1.1.json").touch()
+    status, out, err = run_recipe(
+        "squad", "--data", tmp_path, *typed, "--teacher", "somebody/bert",
+        "--print-config",
+    )  # fmt: skip
+    assert status == 0, err
+    settings = json.loads(out)
+    for part, name in (("train", "train"), ("test", "dev")):
+        assert settings[part].endswith(f"{name}-v{expected}.json")
+
+
 def test_squad(run_recipe, no_files, tmp_path):
     data = tmp_path / "squad"
     for seed, (name, count) in enumerate((("train", 70), ("dev", 30))):

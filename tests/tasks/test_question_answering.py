@@ -136,6 +136,14 @@ class TestRows:
         with pytest.raises(DataError, match="None of the 1 test rows has a"):
             find_labelled(rows, "test")
 
+    def test_rows_of_a_file(self, tokenizer, tmp_path):
+        path = tiny_tokens.write_squad(
+            tmp_path / "dev.json", tiny_tokens.make_paragraphs(3)
+        )
+        task = QuestionAnswering()
+        rows = task.make_rows(path, tokenizer, tmp_path / "of_file", 16)
+        assert len(task.references(rows).contexts) == 3
+
     def test_questions_about_a_context_stay_together(self, make_rows):
         one = paragraph("the film was fine fun", [("fine fun", 13)])
         one["qas"].append({**one["qas"][0], "id": "other", "question": "film"})
@@ -179,6 +187,11 @@ class TestAnswers:
         )  # fmt: skip
         assert answer["context"] == context
         assert 0.5 < probability < 1.0
+        ((second, share), *more) = task.further(answer)
+        assert task.show(second).startswith("fine fun\t[fine fun]")
+        shares = [probability, share, *(one for _, one in more)]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1.0)
         best = task.read(values, task.references(rows), count=3)[0]
         assert [one["text"] for one in best[:2]] == ["fine sweet", "fine fun"]
         assert best[0]["score"] > best[1]["score"] >= best[2]["score"]
@@ -214,7 +227,12 @@ class TestAnswers:
         always = QuestionAnswering(no_answer=True, threshold=-100.0)
         scores = always.scores(values, references)
         assert (scores["no_answer_f1"], scores["has_answer_f1"]) == (1.0, 0.0)
-        assert always.show(always.answers(values, rows)[0][0]) == "(no answer)"
+        ((answer, probability), *_) = always.answers(values, rows)
+        assert always.show(answer) == "(no answer)"
+        # It has its share too where it is not given.
+        ((given, share), *_) = never.answers(values, rows)
+        assert given["text"] == answer["others"][0]["text"] != ""
+        assert share == answer["others"][0]["probability"]
 
     def test_shown_with_what_stands_around(self):
         task = QuestionAnswering()

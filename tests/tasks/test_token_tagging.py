@@ -14,6 +14,7 @@ from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.data.vocabularies import build_tokenizer
 from keras_kd.data.words import encode_words
+from keras_kd.data.words import split_words
 from keras_kd.losses.chain_soft_targets import ChainSoftTargets
 from keras_kd.losses.linear_chain import chain_cross_entropy
 from keras_kd.tasks.named_tasks import build_task
@@ -120,6 +121,18 @@ class TestRows:
         rows = make_rows([(["fine", "fun"], ["I-PER", "I-PER"])], counts=counts)
         assert rows.row("label", 0).tolist() == [-1, 3, 4, -1]
         assert counts == {"tags_that_continued_nothing_and_begin_now": 1}
+
+    def test_rows_of_a_file(self, tokenizer, tmp_path):
+        path = tmp_path / "train.txt"
+        path.write_text("the O\nfine B-PER\n\nfilm O\n")
+        task = TokenTagging(["O", "B-PER", "I-PER"])
+        rows = task.make_rows(path, tokenizer, tmp_path / "rows_of_file", 8)
+        assert task.references(rows).tags.tolist() == [0, 1, 0]
+
+    def test_empty_words_are_counted(self, make_rows):
+        counts = collections.Counter()
+        make_rows([(["fine", " "], ["O", "O"])], counts=counts)
+        assert counts == {"empty_words_read_as_unknown": 1}
 
     def test_unknown_tags_are_refused(self, make_rows):
         with pytest.raises(DataError, match="row-0: unknown tag 'B-ORG'"):
@@ -239,6 +252,25 @@ class TestAnswers:
         )  # fmt: skip
         assert task.example_of(["New York"], "2").fields == ("New York",)
         assert task.example_of("", "3").fields == (" ",)
+
+    @pytest.mark.parametrize(
+        "text, words",
+        [
+            ("It’s AT&T's 3.5%.", "It|’s|AT&T|'s|3.5|%|."),
+            ("the U.S. won 2-0, 1,000.5 at 10:30", "the|U.S.|won|2-0|,|1,000.5"
+             "|at|10:30"),
+            ("don't 'quote' Franco-German", "don't|'|quote|'|Franco-German"),
+            ("हिन्दी cafe\u0301 北京", "हिन्दी|cafe\u0301|北|京"),
+            ("a.b (c)\u2028d", "a.b|(|c|)|d"),
+        ],
+    )  # fmt: skip
+    def test_words(self, text, words):
+        task = TokenTagging(["O", "B-A"])
+        assert list(task.example_of(text, "1").fields) == words.split("|")
+        found = [{"words": [2, 4], "type": "A", "text": ""}]
+        (one,) = task.place(found, text)
+        assert text[one["start"] : one["end"]] == one["text"]
+        assert split_words(one["text"]) == words.split("|")[2:4]
 
     def test_decisions_for_files(self, make_rows):
         task = TokenTagging(tiny_tokens.TAGS)

@@ -22,7 +22,11 @@ export function bestSpans(row, logits, longest) {
   return spans.toSorted((a, b) => b.score - a.score).slice(0, CANDIDATES);
 }
 
-/** The best answers of all windows; one of "" is that there is none. */
+/**
+ * The best answers of all windows; one of "" is that there is none.
+ *
+ * Where that is not given it comes last: it has a share all the same.
+ */
 export function bestAnswers(rows, settings) {
   const none = Math.min(...rows.map(({ logits: [[a, b]] }) => a + b));
   const spans = rows.flatMap(({ row, logits }) =>
@@ -36,11 +40,13 @@ export function bestAnswers(rows, settings) {
   }
   const answers = [...best.values()].slice(0, CANDIDATES);
   if (!answers.length) return [{ score: 0, start: 0, end: 0 }];
-  const margin = none - answers[0].score;
-  if (settings.no_answer && margin > settings.threshold) {
-    answers.unshift({ score: none, start: 0, end: 0 });
+  if (settings.no_answer) {
+    const isGiven = none - answers[0].score > settings.threshold;
+    answers.splice(
+      isGiven ? 0 : answers.length, 0, { score: none, start: 0, end: 0 },
+    );
   }
-  return answers.slice(0, CANDIDATES);
+  return answers;
 }
 
 export async function load(settings) {

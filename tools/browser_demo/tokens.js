@@ -1,13 +1,21 @@
 // Words, WordPiece tokens with their places, and windows: as keras_kd's
 // data/tokenization.py, tasks/token_tagging.py and data/token_windows.py.
 
-// Python's \w has no combining marks, its \s other control characters.
+// As data/words.py has them.
 const HAN = "[\u4e00-\u9fff]";
-const LETTER = `(?!${HAN})[\\p{L}\\p{N}_]`;
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\p{Zs}\\u2028\\u2029";
+const LETTER = `(?!${HAN})[\\p{L}\\p{N}\\p{M}_]`;
+const INITIAL = `(?!${HAN})\\p{L}`;
+const CLITIC =
+  `['\u2019](?:[sSdDmM]|re|RE|ve|VE|ll|LL)(?!${LETTER})`;
 const WORD = new RegExp(
-  `${HAN}|(?:${LETTER})+(?:['\u2019-](?:${LETTER})+)*` +
-    `|[^\\p{L}\\p{N}_${SPACE}]`,
+  `${HAN}` +
+    `|(?:${INITIAL}\\.)+${INITIAL}(?:\\.|(?!${LETTER}))` +
+    `|(?:${LETTER})+` +
+    `(?:(?:[-&]|(?!${CLITIC})['\u2019]|(?<=\\p{N})[.,:](?=\\p{N}))` +
+    `(?:${LETTER})+)*` +
+    `|(?<=[\\p{L}\\p{N}\\p{M}_])${CLITIC}` +
+    `|[^${SPACE}]`,
   "gu",
 );
 
