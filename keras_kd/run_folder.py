@@ -15,8 +15,12 @@ TEACHER_UNIT = "teacher_training"
 REFUSAL_FILE = "teacher_refused.json"
 # May differ between two starts of one run: they only add to it.
 GROWING = ("seeds", "arms", "export", "licence")
-# How a teacher is judged and run; they do not change what it has learned.
-JUDGING = ("teacher_floor", "teacher_runtime")
+# How a teacher is judged and run, and what its students are; they do not change
+# what it has learned.
+JUDGING = (
+    "teacher_floor", "teacher_runtime", "student", "layers", "width", "steps",
+    "evaluate_every", "learning_rate", "loss", "temperature", "alpha",
+)  # fmt: skip
 
 
 class RunFolder:

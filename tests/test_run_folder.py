@@ -120,6 +120,7 @@ class TestRefusedTeacher:
             {"teacher_floor": 0.1},
             {"teacher_runtime": "litert-int8"},
             {"teacher_floor": 0.1, "seeds": [0, 1]},
+            {"teacher_floor": 0.1, "student": "bag", "steps": 7, "alpha": 0.5},
         ],
     )
     def test_it_is_kept_where_it_is_only_judged_anew(self, run, settings):

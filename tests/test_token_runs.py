@@ -220,6 +220,40 @@ class TestReading:
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == line.rstrip("\n") and len(lines) == 3
 
+    @pytest.mark.slow
+    def test_some_questions_have_no_answer(self, tmp_path):
+        """As in version 2.0 of SQuAD."""
+        data = tiny_tokens.write_questions(tmp_path / "more", without_answer=8)
+        configuration = settings_of(tmp_path, data.pop("task"), **data)
+        result = distill(configuration, tmp_path / "run", say=print)
+        scores = result["arms"]["distilled"]["seeds"][0]["scores"]
+        assert scores["no_answer_f1"] > 0.8 and scores["has_answer_f1"] > 0.8
+        assert np.isfinite(scores["best_threshold"])
+        files = [one["scores"] for one in result["exports"] if "file" in one]
+        assert files[-1]["answer_f1"] == scores["answer_f1"]
+        student = TrainedStudent(RunFolder.open(tmp_path / "run"))
+        pairs = [("was it the film", "it was the film")]
+        ((answer, probability),) = student.predict(pairs)
+        assert answer["text"] == "" and 0.5 < probability < 1.0
+
+    def test_answers_that_are_not_there_are_named(self, tmp_path):
+        data = tiny_tokens.write_questions(tmp_path / "more", 30)
+        lost = tiny_tokens.make_paragraphs(9, seed=0)
+        for number in range(7):
+            lost[number]["qas"][0]["answers"][0]["text"] = "nowhere"
+        tiny_tokens.write_squad(data["test"], lost)
+        configuration = settings_of(tmp_path, data.pop("task"), **data)
+        folder = RunFolder.start(tmp_path / "run", configuration)
+        comparison = Comparison(configuration, folder)
+        comparison.prepare()
+        (named,) = comparison.rows.counts["ids_of_repaired"].values()
+        assert named == [f"0-{number}" for number in range(7)]
+        (warning,) = (
+            one for one in comparison.rows.warnings if "does not hold" in one
+        )
+        assert warning.startswith("7 answers that the context does not hold")
+        assert "(test): 0-0, 0-1, 0-2, 0-3, 0-4, ...." in warning
+
     def test_other_lengths_are_refused(self, reading):
         run, _, _ = reading
         with pytest.raises(ConfigurationError, match="windows are cut for 16"):
