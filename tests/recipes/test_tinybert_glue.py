@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd import training
 from recipes import tinybert_glue
 from tests import tiny
 
@@ -65,6 +66,33 @@ def test_general_stage_then_both_of_a_task(folder, capsys):
     begun = keras.saving.load_model(units / "alone-0" / "student.keras")
     for own, given in zip(begun.get_weights(), student.get_weights()):
         np.testing.assert_allclose(own, given[: len(own)], atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+def test_general_stage_needs_no_head(classes, folder, monkeypatch):
+    def score_alone(unit, distiller, batches, score, *args, **kwargs):
+        distiller.run_eagerly = True
+        point = {"validation": score(), "step": 0}
+        scores.append(point["validation"])
+        return {
+            "history": [point],
+            "best_score": point["validation"],
+            "best_step": 0,
+            "seconds": 0.0,
+        }
+
+    scores = []
+    monkeypatch.setattr(training, "train_unit", score_alone)
+    head = {} if classes is None else {"num_labels": classes}
+    teacher = tiny.write_bert(folder / "other", head=bool(head), **head)
+    run(
+        "--stage=general", f"--data={folder / 'texts.txt'}", *SIZES,
+        f"--teacher={teacher}", f"--run={folder / 'general'}",
+        "--max-length=16",
+    )  # fmt: skip
+    assert -100 < scores[0] < 0
+    student = keras.saving.load_model(folder / "general" / "student.keras")
+    assert student.get_layer("transformer_layer_0").output.shape[-1] == 2
 
 
 def test_augment_alone_is_tinyberts_way(folder, capsys):
