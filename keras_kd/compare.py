@@ -135,6 +135,7 @@ class Comparison(TaughtRun):
             self.teacher.model,
             self.configuration.layer_map,
             self.configuration.layer_weight,
+            self.configuration.relation_heads,
         )
 
     # === Training ===

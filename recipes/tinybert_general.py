@@ -70,6 +70,7 @@ def teach_general(options, layers):
             teacher,
             settings.layer_map,
             settings.layer_weight,
+            settings.relation_heads,
         ),
     )
     distiller.compile(adamw(settings.learning_rate, settings.steps))

@@ -12,7 +12,7 @@ ABOVE_ZERO = (
     "teacher_learning_rate", "labelled_rows", "validation_rows",
     "test_rows", "vocabulary_size", "accumulation_steps",
     "steps_per_execution", "augment_copies", "heads", "intermediate",
-    "longest_answer",
+    "longest_answer", "relation_heads",
 )  # fmt: skip
 
 

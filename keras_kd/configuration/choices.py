@@ -27,9 +27,9 @@ FRAMEWORKS = ("keras", "torch")
 LAYER_LOSSES = (
     "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
     "patient_knowledge", "attention_mse", "attention_probability_mse",
-    "attention_kl", "self_attention_relations", "neuron_selectivity",
-    "flow_matching", "relational_distance", "relational_angle", "contrastive",
-    "layer_transport",
+    "attention_kl", "self_attention_relations", "value_relations",
+    "neuron_selectivity", "flow_matching", "relational_distance",
+    "relational_angle", "contrastive", "layer_transport",
 )  # fmt: skip
 AUGMENTATIONS = ("none", "tang", "tinybert")
 ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")

@@ -235,6 +235,11 @@ class Configuration:
         "uniform", "which layer learns from which: uniform, last, first, skip, "
         "last_only, or pairs such as 1:2,2:4,3:6 (student:teacher)"
     )  # fmt: skip
+    relation_heads: Optional[int] = _setting(
+        None, "heads that self_attention_relations and value_relations split "
+        "both models into, a divisor of both widths; default: the largest, up "
+        "to the teacher's heads"
+    )  # fmt: skip
     layer_weight: typing.Union[float, list[float]] = _setting(
         1.0, "weight of each loss between layers: a number for all, or one "
         "for each of them"
