@@ -236,6 +236,7 @@ class TestRefused:
             ({"tokens": "word"}, "`tokens` must be one of"),
             ({"chain": True}, "`chain` must be left out but for"),
             ({"labels": ["a", "b"]}, "question_answering has no names"),
+            ({"loss": "soft_cross_entropy"}, "another one for question_answ"),
         ],
     )
     def test_settings_of_reading(self, changes, message):

@@ -144,8 +144,9 @@ def _check_tokens(configuration):
     task, labels = configuration.task, configuration.labels
     if task in choices.WITHOUT_LABELS and labels is not None:
         refuse("labels", labels, f"left out: {task} has no names")
-    if configuration.loss == "decoupled_kd" and task != "classification":
-        refuse("loss", "decoupled_kd", f"another one for {task}: of no class")
+    loss = configuration.loss
+    if task not in choices.TASKS_OF_LOSSES.get(loss, [task]):
+        refuse("loss", loss, f"another one for {task}: of no class")
     per_token = task in choices.TASKS_OF_TOKENS
     stride, length = configuration.stride, configuration.max_length
     if stride is not None and not (per_token and 0 <= stride < length):
@@ -153,8 +154,8 @@ def _check_tokens(configuration):
         refuse("stride", stride, which)
     if configuration.chain and task != "token_tagging":
         refuse("chain", True, "left out but for token_tagging")
-    if configuration.chain and configuration.loss != "soft_targets":
-        refuse("loss", configuration.loss, "soft_targets where `chain` is on")
+    if configuration.chain and loss != "soft_targets":
+        refuse("loss", loss, "soft_targets where `chain` is on")
     if not per_token:
         return
     for name, allowed in (

@@ -12,7 +12,12 @@ WITHOUT_LABELS = ("regression", "question_answering")
 TOKENS = (
     "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
 )  # fmt: skip
-LOSSES = ("soft_targets", "logits_mse", "decoupled_kd")
+LOSSES = ("soft_targets", "soft_cross_entropy", "logits_mse", "decoupled_kd")
+# Tasks that have classes for it to compare.
+TASKS_OF_LOSSES = {
+    "soft_cross_entropy": ("classification", "token_tagging"),
+    "decoupled_kd": ("classification",),
+}
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 QUANTIZATIONS = (
