@@ -223,6 +223,7 @@ class TestRefused:
             ({"augment": "tang"}, "`augment` must be one of"),
             ({"tokens": "jieba"}, "`tokens` must be one of"),
             ({"chain": True, "loss": "logits_mse"}, "`loss` must be soft_"),
+            ({"chain": True, "probability_shift": True}, "and a chain of tags"),
             ({"stride": 16}, "`stride` must be 0 or more, below 16"),
         ],
     )

@@ -147,6 +147,14 @@ def _check_tokens(configuration):
     loss = configuration.loss
     if task not in choices.TASKS_OF_LOSSES.get(loss, [task]):
         refuse("loss", loss, f"another one for {task}: of no class")
+    of_rows = loss in choices.LOSSES_OF_ROWS and not configuration.chain
+    if not of_rows or task not in choices.TASKS_OF_LOSSES["soft_cross_entropy"]:
+        where = f"left out for {task} with the loss {loss}"
+        where += " and a chain of tags" if configuration.chain else ""
+        if configuration.temperature_by is not None:
+            refuse("temperature_by", configuration.temperature_by, where)
+        if configuration.probability_shift:
+            refuse("probability_shift", True, where)
     per_token = task in choices.TASKS_OF_TOKENS
     stride, length = configuration.stride, configuration.max_length
     if stride is not None and not (per_token and 0 <= stride < length):

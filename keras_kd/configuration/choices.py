@@ -18,6 +18,9 @@ TASKS_OF_LOSSES = {
     "soft_cross_entropy": ("classification", "token_tagging"),
     "decoupled_kd": ("classification",),
 }
+# Losses on classes, whose targets may be moved row by row.
+LOSSES_OF_ROWS = ("soft_targets", "soft_cross_entropy")
+EXAMPLE_TEMPERATURES = ("flsw", "cwsm")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 QUANTIZATIONS = (

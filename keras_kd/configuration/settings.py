@@ -221,6 +221,15 @@ class Configuration:
         "soft_targets", "the loss on the teacher's logits", choices.LOSSES
     )
     temperature: float = _setting(2.0, "temperature of the soft targets")
+    temperature_by: Optional[str] = _setting(
+        None, "give each row a temperature of its own around that: lower where "
+        "the models differ (flsw), or where the student is unsure (cwsm)",
+        choices.EXAMPLE_TEMPERATURES,
+    )  # fmt: skip
+    probability_shift: bool = _setting(
+        False, "on labelled rows, exchange the teacher's logit of the label "
+        "and its largest one"
+    )  # fmt: skip
     scale_by_temperature_squared: bool = _setting(
         True, "multiply the soft targets by the square of the temperature"
     )

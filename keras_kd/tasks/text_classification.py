@@ -80,7 +80,9 @@ class TextClassification(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The loss on the teacher's logits.
 
         Raises:
@@ -101,7 +103,7 @@ class TextClassification(Task):
                 scale_by_temperature_squared=squared,
             )
         loss = SoftCrossEntropy if name == "soft_cross_entropy" else SoftTargets
-        return loss(temperature, weight, squared)
+        return loss(temperature, weight, squared, shifted)
 
     def scores(self, logits, labels):
         """See `keras_kd.evaluation.scores.classification_scores`."""

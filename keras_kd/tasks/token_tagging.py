@@ -211,7 +211,9 @@ class TokenTagging(Task):
         """The metrics that `fit` logs."""
         return [] if self.chain else [TokenAccuracy(name="accuracy")]
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The loss on the teacher's logits of each word's first piece."""
         if self.chain:
             if name != "soft_targets":
@@ -223,7 +225,7 @@ class TokenTagging(Task):
         if name == "logits_mse":
             return LogitsMSE(weight=weight)
         loss = SoftCrossEntropy if name == "soft_cross_entropy" else SoftTargets
-        return loss(temperature, weight, squared)
+        return loss(temperature, weight, squared, shifted)
 
     # === Scores ===
 
