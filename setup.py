@@ -56,6 +56,9 @@ setup(
         "chinese": ["jieba>=0.42.1"],
         "mediapipe": ["mediapipe>=1.2,<2"],
         "torch": ["torch>=2.4"],
+        # For tests beside PyTorch. `make test-torch` adds TextBrewer and
+        # torchdistill with --no-deps: of each the losses alone are needed.
+        "parity": ["torch>=2.4"],
     },
     entry_points={"console_scripts": ["keras-kd = keras_kd.cli:main"]},
     classifiers=["License :: OSI Approved :: Apache Software License"],

@@ -24,6 +24,8 @@ from keras_kd.judgement import judge
 from keras_kd.judgement import runtime_warnings
 from keras_kd.judgement import score_warnings
 from keras_kd.layer_distillation import layer_losses
+from keras_kd.losses.confidence_temperature import ConfidenceTemperature
+from keras_kd.losses.focal_temperature import FocalTemperature
 from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
 from keras_kd.progress import TrainingProgress
@@ -37,6 +39,11 @@ from keras_kd.training import STUDENT_FILE
 from keras_kd.training import adamw
 from keras_kd.training import is_done
 from keras_kd.training import train_unit
+
+EXAMPLE_TEMPERATURES = {
+    "flsw": FocalTemperature,
+    "cwsm": ConfidenceTemperature,
+}
 
 
 class Comparison(TaughtRun):
@@ -120,11 +127,16 @@ class Comparison(TaughtRun):
     def _logits_loss(self, weight):
         """The loss on the teacher's logits, as configured."""
         configuration = self.configuration
+        temperature = configuration.temperature
+        if configuration.temperature_by is not None:
+            kind = EXAMPLE_TEMPERATURES[configuration.temperature_by]
+            temperature = kind(temperature)
         return self.task.teacher_loss(
             configuration.loss,
-            configuration.temperature,
+            temperature,
             weight,
             configuration.scale_by_temperature_squared,
+            configuration.probability_shift,
         )
 
     def _layer_losses(self, student):
@@ -135,6 +147,7 @@ class Comparison(TaughtRun):
             self.teacher.model,
             self.configuration.layer_map,
             self.configuration.layer_weight,
+            self.configuration.relation_heads,
         )
 
     # === Training ===

@@ -27,9 +27,11 @@ _OF_PAIRS = {
     "attention_probability_mse": partial(AttentionMSE, on="probabilities"),
     "attention_kl": AttentionKL,
     "self_attention_relations": SelfAttentionRelations,
+    "value_relations": partial(SelfAttentionRelations, relations=["values"]),
     "neuron_selectivity": NeuronSelectivity,
     "flow_matching": FlowMatching,
 }
+_OF_RELATIONS = ("self_attention_relations", "value_relations")
 _OF_POOLED = {
     "relational_distance": RelationalDistance,
     "relational_angle": RelationalAngle,
@@ -37,7 +39,14 @@ _OF_POOLED = {
 }
 
 
-def layer_losses(names, student, teacher, layer_map="uniform", weight=1.0):
+def layer_losses(
+    names,
+    student,
+    teacher,
+    layer_map="uniform",
+    weight=1.0,
+    relation_heads=None,
+):
     """Makes losses between the layers of a student and of a teacher.
 
     Args:
@@ -49,6 +58,8 @@ def layer_losses(names, student, teacher, layer_map="uniform", weight=1.0):
         teacher: The teacher.
         layer_map: One of `MAPS`, or pairs such as `"1:2,2:4"`.
         weight: Weight of each loss: a number for all, or a list of them.
+        relation_heads: Relation heads of `self_attention_relations` and
+            `value_relations`; `None` takes what suits both models.
 
     Returns:
         List of `DistillationLoss`.
@@ -74,12 +85,12 @@ def layer_losses(names, student, teacher, layer_map="uniform", weight=1.0):
         pairs = read_map(layer_map, *layers)
     weights = weight if isinstance(weight, list) else [weight] * len(names)
     return [
-        _loss(name, pairs, layers, own)
+        _loss(name, pairs, layers, own, relation_heads)
         for name, own in zip(names, weights, strict=True)
     ]
 
 
-def _loss(name, pairs, layers, weight):
+def _loss(name, pairs, layers, weight, relation_heads):
     options = {"weight": weight, "name": name}
     if name == "embedding_mse":
         return HiddenStateMSE([(0, 0)], **options)
@@ -87,6 +98,8 @@ def _loss(name, pairs, layers, weight):
         return LayerTransport(*(range(1, n + 1) for n in layers), **options)
     if name in _OF_POOLED:
         return _OF_POOLED[name](**options)
+    if name in _OF_RELATIONS:
+        options["relation_heads"] = relation_heads
     return _OF_PAIRS[name](layers=pairs, **options)
 
 

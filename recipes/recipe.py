@@ -203,7 +203,7 @@ class Recipe:
                 path = find_file(options.data, file, required=False)
                 if path is not None:
                     further[name] = {"test": str(path)}
-            elif settings.test == self.tfds.get("test"):
+            elif self.tfds and settings.test == self.tfds.get("test"):
                 further[name] = {"test_split": split}
         return further
 

@@ -49,7 +49,8 @@ def teach_general(options, layers):
         Path(options.run) / "tokens",
     )
     keras.utils.set_random_seed(settings.seeds[0])
-    teacher = load_pretrained(folder)
+    # Layers alone are matched: a head of the teacher has no say.
+    teacher = load_pretrained(folder, task_head=None)
     student = build_student(
         settings.student,
         tokenizer.vocabulary_size,
@@ -69,6 +70,7 @@ def teach_general(options, layers):
             teacher,
             settings.layer_map,
             settings.layer_weight,
+            settings.relation_heads,
         ),
     )
     distiller.compile(adamw(settings.learning_rate, settings.steps))

@@ -13,8 +13,10 @@ task: the layers of the fine-tuned teacher for `--layer-steps` steps, then its
 answers for `--steps`. `--stage prediction` is the second part alone. With
 `--augment` the teacher also labels texts in which words are replaced. `--data`
 is a folder with GLUE's `train.tsv` and `dev.tsv`; dev is the test set, and a
-part of train is kept for validation. Without `--task`, `--data` is a folder of
-your own, as recipes.own_data reads it.
+part of train is kept for validation: of SST-2, whose rows are phrases of one
+another, whole sentences, as recipes.sst2 does. The student of MNLI is also
+scored on `dev_mismatched.tsv`, where it is there. Without `--task`, `--data` is
+a folder of your own, as recipes.own_data reads it.
 """
 
 import argparse
@@ -22,8 +24,10 @@ import sys
 
 from keras_kd.commands.guard import guarded
 from keras_kd.configuration import ConfigurationError
+from recipes.mnli import RECIPE as MNLI
 from recipes.own_data import RECIPE as OWN_DATA
 from recipes.recipe import Recipe
+from recipes.sst2 import RECIPE as SST2
 from recipes.tinybert_general import teach_general
 
 PAIR = {"text": "sentence1", "text_pair": "sentence2"}
@@ -75,14 +79,21 @@ def make_recipe(task):
             add_flags=add_flags,
             defaults=defaults,
         )
-    dev = ["dev_matched.tsv", "dev.tsv"] if task == "MNLI" else "dev.tsv"
-    columns = TASKS[task]
+    dev, also_test, choose_rows = "dev.tsv", {}, None
+    if task == "MNLI":
+        dev = ["dev_matched.tsv", "dev.tsv"]
+        also_test = MNLI.also_test
+    if task == "SST-2":
+        choose_rows = SST2.choose_rows
+        defaults["validation_rows"] = SST2.defaults["validation_rows"]
     return Recipe(
         "tinybert_glue",
         __doc__,
         files={"train": "train.tsv", "test": dev},
-        columns=columns,
+        columns=TASKS[task],
+        also_test=also_test,
         add_flags=add_flags,
+        choose_rows=choose_rows,
         defaults=defaults,
     )
 

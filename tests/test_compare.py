@@ -10,13 +10,17 @@ from keras_kd import compare
 from keras_kd import teaching
 from keras_kd.atomic_files import read_json
 from keras_kd.compare import Comparison
+from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.report import console_table
+from keras_kd.losses import ConfidenceTemperature
+from keras_kd.losses import FocalTemperature
 from keras_kd.models.embeddings import teacher_table
 from keras_kd.models.weight_quantization import WeightQuantization
 from keras_kd.run_folder import RunFolder
+from keras_kd.tasks.named_tasks import build_task
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
 from keras_kd.teaching import TeacherRefused
@@ -592,3 +596,41 @@ class TestStudentOfItsTeachersLayers:
         with pytest.raises(ValueError, match="from 0 to 0, each above"):
             compare_tiny(**settings)
         assert not (tmp_path / "run" / "units").exists()
+
+
+class TestTargetsOfRows:
+    @pytest.mark.parametrize("task", ["classification", "token_tagging"])
+    @pytest.mark.parametrize(
+        "name, kind",
+        [("flsw", FocalTemperature), ("cwsm", ConfidenceTemperature)],
+    )
+    def test_temperatures_and_shift(self, task, name, kind, tmp_path):
+        configuration = Configuration(
+            task=task,
+            temperature=4.0,
+            temperature_by=name,
+            probability_shift=True,
+            scale_by_temperature_squared=False,
+        )
+        comparison = Comparison(configuration, RunFolder(tmp_path))
+        comparison.task = build_task(task, ["O", "B-A"])
+        loss = comparison._logits_loss(0.5)
+        assert type(loss.temperature) is kind
+        assert (loss.temperature.temperature, loss.weight) == (4.0, 0.5)
+        assert loss.probability_shift
+        assert not loss.scale_by_temperature_squared
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"temperature_by": "flsw"}, {"probability_shift": True}],
+    )
+    @pytest.mark.parametrize(
+        "other",
+        [{"loss": "logits_mse"}, {"loss": "decoupled_kd"}]
+        + [{"task": task} for task in ("multi_label", "question_answering")],
+    )
+    def test_what_has_none(self, changes, other):
+        (name,) = changes
+        said = f"`{name}` must be left out for"
+        with pytest.raises(ConfigurationError, match=said):
+            Configuration(**changes, **other)

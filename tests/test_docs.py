@@ -309,6 +309,26 @@ def test_make_targets_exist(words):
     assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE)
 
 
+def test_what_needs_pytorch_is_run_with_it():
+    makefile = (PROJECT / "Makefile").read_text().replace("\\\n", " ")
+    (paths,) = re.findall("^WITH_TORCH = (.+)$", makefile, re.MULTILINE)
+    run = {
+        file
+        for path in paths.split()
+        for found in PROJECT.glob(path)
+        for file in ([found] if found.is_file() else found.rglob("test_*.py"))
+    }
+    asks = (
+        r'importorskip\(\s*"torch"|find_spec\("torch"\)|\[[^\]]*"torch"[^\]]*\]'
+    )
+    needing = {
+        file
+        for file in (PROJECT / "tests").rglob("test_*.py")
+        if re.search(asks, file.read_text(encoding="utf-8"))
+    }
+    assert len(needing) > 9 and needing <= run
+
+
 def test_pages_have_commands_of_every_kind():
     """The tests above are empty where no command is found."""
     assert len(commands_of(["keras-kd"])) > 10

@@ -101,11 +101,14 @@ class TestLosses:
             )
         ]
         loss.build(*outputs)
-        if name == "self_attention_relations":
-            # 12 relation heads of the 24 columns.
-            assert loss.relation_heads == 12
         values = loss(*outputs, mask=x["padding_mask"])
         assert np.all(keras.ops.convert_to_numpy(values) > 0)
+
+    def test_relation_heads(self, models):
+        names = ["self_attention_relations", "value_relations", "attention_kl"]
+        both, values, _ = layer_losses(names, *models, relation_heads=12)
+        assert (both.relation_heads, values.relation_heads) == (12, 12)
+        assert (len(both.relations), values.relations) == (3, ["values"])
 
     def test_another_name(self, models):
         with pytest.raises(ValueError, match=r"also: \['hidden'\]"):
@@ -188,6 +191,7 @@ class TestSettings:
             ),
             ({"layer_losses": ["hidden"]}, "`layer_losses` must be some of"),
             ({"layer_weight": -1.0}, "`layer_weight` must be 0 or more"),
+            ({"relation_heads": 0}, "`relation_heads` must be above 0"),
             (
                 {"layer_weight": [1.0, 2.0], "layer_losses": ["contrastive"]},
                 "`layer_weight` must be one number, or 1: one for each of",
@@ -204,6 +208,17 @@ class TestSettings:
     def test_what_does_not_fit(self, settings, said):
         with pytest.raises(ConfigurationError, match=said):
             Configuration(**settings)
+
+
+def test_relations_of_the_default_width_need_no_number(compare):
+    comparison = compare(
+        layer_losses=["self_attention_relations"], width=64, relation_heads=None
+    )
+    # 4 columns of the teacher's, in 2 heads.
+    comparison._check_layer_losses(comparison.build_student(8, 2))
+    comparison.configuration.relation_heads = 4
+    (loss,) = comparison._layer_losses(comparison.build_student(8, 2))
+    assert loss.relation_heads == 4
 
 
 def test_each_loss_may_have_a_weight_of_its_own(compare):

@@ -268,6 +268,7 @@ class TestRefused:
             ({"augment": "tang"}, "`augment` must be one of"),
             ({"tokens": "jieba"}, "`tokens` must be one of"),
             ({"chain": True, "loss": "logits_mse"}, "`loss` must be soft_"),
+            ({"chain": True, "probability_shift": True}, "and a chain of tags"),
             ({"stride": 16}, "`stride` must be 0 or more, below 16"),
         ],
     )
@@ -281,6 +282,7 @@ class TestRefused:
             ({"tokens": "word"}, "`tokens` must be one of"),
             ({"chain": True}, "`chain` must be left out but for"),
             ({"labels": ["a", "b"]}, "question_answering has no names"),
+            ({"loss": "soft_cross_entropy"}, "another one for question_answ"),
         ],
     )
     def test_settings_of_reading(self, changes, message):

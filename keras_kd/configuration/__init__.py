@@ -2,6 +2,7 @@
 
 from keras_kd.configuration.choices import LAYER_LOSSES as LAYER_LOSSES
 from keras_kd.configuration.choices import LOSSES as LOSSES
+from keras_kd.configuration.choices import LOSSES_OF_ROWS as LOSSES_OF_ROWS
 from keras_kd.configuration.choices import QUANTIZATIONS as QUANTIZATIONS
 from keras_kd.configuration.choices import STUDENTS as STUDENTS
 from keras_kd.configuration.choices import TASKS as TASKS

@@ -12,7 +12,7 @@ ABOVE_ZERO = (
     "teacher_learning_rate", "labelled_rows", "validation_rows",
     "test_rows", "vocabulary_size", "accumulation_steps",
     "steps_per_execution", "augment_copies", "heads", "intermediate",
-    "longest_answer",
+    "longest_answer", "relation_heads",
 )  # fmt: skip
 
 
@@ -144,8 +144,17 @@ def _check_tokens(configuration):
     task, labels = configuration.task, configuration.labels
     if task in choices.WITHOUT_LABELS and labels is not None:
         refuse("labels", labels, f"left out: {task} has no names")
-    if configuration.loss == "decoupled_kd" and task != "classification":
-        refuse("loss", "decoupled_kd", f"another one for {task}: of no class")
+    loss = configuration.loss
+    if task not in choices.TASKS_OF_LOSSES.get(loss, [task]):
+        refuse("loss", loss, f"another one for {task}: of no class")
+    of_rows = loss in choices.LOSSES_OF_ROWS and not configuration.chain
+    if not of_rows or task not in choices.TASKS_OF_LOSSES["soft_cross_entropy"]:
+        where = f"left out for {task} with the loss {loss}"
+        where += " and a chain of tags" if configuration.chain else ""
+        if configuration.temperature_by is not None:
+            refuse("temperature_by", configuration.temperature_by, where)
+        if configuration.probability_shift:
+            refuse("probability_shift", True, where)
     per_token = task in choices.TASKS_OF_TOKENS
     stride, length = configuration.stride, configuration.max_length
     if stride is not None and not (per_token and 0 <= stride < length):
@@ -153,8 +162,8 @@ def _check_tokens(configuration):
         refuse("stride", stride, which)
     if configuration.chain and task != "token_tagging":
         refuse("chain", True, "left out but for token_tagging")
-    if configuration.chain and configuration.loss != "soft_targets":
-        refuse("loss", configuration.loss, "soft_targets where `chain` is on")
+    if configuration.chain and loss != "soft_targets":
+        refuse("loss", loss, "soft_targets where `chain` is on")
     if not per_token:
         return
     for name, allowed in (

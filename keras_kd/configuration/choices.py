@@ -12,7 +12,15 @@ WITHOUT_LABELS = ("regression", "question_answering")
 TOKENS = (
     "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
 )  # fmt: skip
-LOSSES = ("soft_targets", "logits_mse", "decoupled_kd")
+LOSSES = ("soft_targets", "soft_cross_entropy", "logits_mse", "decoupled_kd")
+# Tasks that have classes for it to compare.
+TASKS_OF_LOSSES = {
+    "soft_cross_entropy": ("classification", "token_tagging"),
+    "decoupled_kd": ("classification",),
+}
+# Losses on classes, whose targets may be moved row by row.
+LOSSES_OF_ROWS = ("soft_targets", "soft_cross_entropy")
+EXAMPLE_TEMPERATURES = ("flsw", "cwsm")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
 QUANTIZATIONS = (
@@ -27,9 +35,9 @@ FRAMEWORKS = ("keras", "torch")
 LAYER_LOSSES = (
     "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
     "patient_knowledge", "attention_mse", "attention_probability_mse",
-    "attention_kl", "self_attention_relations", "neuron_selectivity",
-    "flow_matching", "relational_distance", "relational_angle", "contrastive",
-    "layer_transport",
+    "attention_kl", "self_attention_relations", "value_relations",
+    "neuron_selectivity", "flow_matching", "relational_distance",
+    "relational_angle", "contrastive", "layer_transport",
 )  # fmt: skip
 AUGMENTATIONS = ("none", "tang", "tinybert")
 ARMS = ("teacher", "alone", "distilled_labelled", "distilled", "control")

@@ -221,6 +221,15 @@ class Configuration:
         "soft_targets", "the loss on the teacher's logits", choices.LOSSES
     )
     temperature: float = _setting(2.0, "temperature of the soft targets")
+    temperature_by: Optional[str] = _setting(
+        None, "give each row a temperature of its own around that: lower where "
+        "the models differ (flsw), or where the student is unsure (cwsm)",
+        choices.EXAMPLE_TEMPERATURES,
+    )  # fmt: skip
+    probability_shift: bool = _setting(
+        False, "on labelled rows, exchange the teacher's logit of the label "
+        "and its largest one"
+    )  # fmt: skip
     scale_by_temperature_squared: bool = _setting(
         True, "multiply the soft targets by the square of the temperature"
     )
@@ -234,6 +243,11 @@ class Configuration:
     layer_map: str = _setting(
         "uniform", "which layer learns from which: uniform, last, first, skip, "
         "last_only, or pairs such as 1:2,2:4,3:6 (student:teacher)"
+    )  # fmt: skip
+    relation_heads: Optional[int] = _setting(
+        None, "heads that self_attention_relations and value_relations split "
+        "both models into, a divisor of both widths; default: the largest, up "
+        "to the teacher's heads"
     )  # fmt: skip
     layer_weight: typing.Union[float, list[float]] = _setting(
         1.0, "weight of each loss between layers: a number for all, or one "

@@ -1,5 +1,7 @@
 """The relations of queries, of keys and of values with one another."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -47,6 +49,24 @@ def relation_scores(vectors, relation_heads):
     return ops.einsum("bihd,bjhd->bhij", vectors, vectors) / size**0.5
 
 
+def common_heads(student, teacher):
+    """The most relation heads that suit both, up to the teacher's heads.
+
+    Args:
+        student: Queries, keys or values, `[batch, length, heads, width]`.
+        teacher: The teacher's.
+
+    Returns:
+        The largest common divisor of both widths over all heads that is not
+        above the teacher's number of heads.
+    """
+    width = math.gcd(
+        *(vectors.shape[2] * vectors.shape[3] for vectors in (student, teacher))
+    )
+    heads = range(teacher.shape[2], 0, -1)
+    return next(number for number in heads if width % number == 0)
+
+
 @keras.saving.register_keras_serializable(package="keras_kd")
 class SelfAttentionRelations(LayerLoss):
     """Matches how queries, keys and values relate to one another (MiniLMv2).
@@ -69,8 +89,8 @@ class SelfAttentionRelations(LayerLoss):
     | `queries/n`, ... | `[batch, length, heads, width]` | teacher |
 
     MiniLM (Wang et al. 2020) is `AttentionKL` and
-    `SelfAttentionRelations(relations=["values"])`, with the models' own number
-    of heads, on the last layers.
+    `SelfAttentionRelations(relations=["values"])` on the last layers, of two
+    models with the same number of heads.
 
     Source: Wang et al. 2021, "MiniLMv2: Multi-Head Self-Attention Relation
     Distillation for Compressing Pretrained Transformers", equations 6 to 9; it
@@ -81,7 +101,8 @@ class SelfAttentionRelations(LayerLoss):
         layers: List of pairs `(student layer, teacher layer)`, counted from 1,
             for example `keras_kd.layer_mapping.last_only(6, 12)`.
         relation_heads: Number of relation heads; must divide the widths of
-            both models.
+            both models. `None` takes the largest that does, up to the
+            teacher's number of heads.
         relations: Which relations; of `"queries"`, `"keys"` and `"values"`.
         weight: Number or schedule that multiplies the loss.
         name: Defaults to `"self_attention_relations"`.
@@ -107,7 +128,7 @@ class SelfAttentionRelations(LayerLoss):
     def __init__(
         self,
         layers,
-        relation_heads=12,
+        relation_heads=None,
         relations=RELATIONS,
         weight=1.0,
         name="self_attention_relations",
@@ -118,10 +139,12 @@ class SelfAttentionRelations(LayerLoss):
                 f"`relations` must be some of {list(RELATIONS)}. Received: "
                 f"{relations!r}."
             )
-        if not isinstance(relation_heads, int) or relation_heads < 1:
+        if relation_heads is not None and (
+            not isinstance(relation_heads, int) or relation_heads < 1
+        ):
             raise ValueError(
-                "`relation_heads` must be a whole number, 1 or more. Received: "
-                f"{relation_heads!r}."
+                "`relation_heads` must be a whole number, 1 or more, or None. "
+                f"Received: {relation_heads!r}."
             )
         self.relation_heads = relation_heads
         self.relations = list(relations)
@@ -148,18 +171,18 @@ class SelfAttentionRelations(LayerLoss):
             vectors.shape[2] * vectors.shape[3]
             for vectors in (student, teacher)
         ]
-        if any(width % self.relation_heads for width in widths):
+        heads = self.relation_heads
+        if heads is not None and any(width % heads for width in widths):
             raise ValueError(
                 f"`relation_heads` of loss '{self.name}' must divide the "
-                f"widths of both models. Received: {self.relation_heads}, for "
-                f"widths {widths[0]} of the student and {widths[1]} of the "
-                "teacher. Give a common divisor."
+                f"widths of both models. Received: {heads}, for widths "
+                f"{widths[0]} of the student and {widths[1]} of the teacher. "
+                f"Give a divisor of {math.gcd(*widths)}, or leave it out."
             )
 
     def pair(self, student, teacher, context):
-        return relation_divergence(
-            student, teacher, self.relation_heads, context.mask
-        )
+        heads = self.relation_heads or common_heads(student, teacher)
+        return relation_divergence(student, teacher, heads, context.mask)
 
     def get_config(self):
         return {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_kd.configuration import LAYER_LOSSES
 from keras_kd.configuration import LOSSES
+from keras_kd.configuration import LOSSES_OF_ROWS
 from keras_kd.configuration import STUDENTS
 from keras_kd.configuration import TASKS
 from keras_kd.configuration import ConfigurationError
@@ -105,6 +106,8 @@ def _methods(configuration, values):
             )
             _refuse(allowed, value)
         changes = {"loss": logits[0] if logits else "soft_targets"}
+        if changes["loss"] not in LOSSES_OF_ROWS:
+            changes |= {"temperature_by": None, "probability_shift": False}
         changes["layer_losses"] = between or None
         changes["layer_steps"] = 0
         if between and configuration.layer_steps:

@@ -87,7 +87,9 @@ class MultiLabelClassification(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The loss on the teacher's logits.
 
         Keras' binary cross-entropy is a mean over the labels; the teacher's

@@ -131,7 +131,9 @@ class QuestionAnswering(Task):
         """None: whether the text is right shows on validation."""
         return []
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The loss on the teacher's logits."""
         if name == "logits_mse":
             return LogitsMSE(weight=weight)

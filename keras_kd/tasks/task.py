@@ -30,7 +30,8 @@ class Task:
     | `activation` | what makes probabilities of logits; `None` if nothing |
     | `no_label` | what stands where a row has no label |
     | `hard_label_loss()`, `metrics()` | for `Distiller.compile` |
-    | `teacher_loss(name, temperature, weight, squared)` | on its logits |
+    | `teacher_loss(name, temperature, weight, squared, shifted)` | on its \
+logits |
     | `select_outputs(logits, rows)` | those that scores are read from |
     | `references(rows)` | what logits are scored by: the rows' labels |
     | `scores(logits, references)` | a dictionary with the primary metric |

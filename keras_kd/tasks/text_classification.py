@@ -10,6 +10,7 @@ from keras_kd.evaluation.scores import log_softmax
 from keras_kd.evaluation.scores import mean_kl
 from keras_kd.losses.decoupled_kd import DecoupledKD
 from keras_kd.losses.logits_mse import LogitsMSE
+from keras_kd.losses.soft_cross_entropy import SoftCrossEntropy
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.tasks.task import Task
 
@@ -79,7 +80,9 @@ class TextClassification(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The loss on the teacher's logits.
 
         Raises:
@@ -99,7 +102,8 @@ class TextClassification(Task):
                 weight=weight,
                 scale_by_temperature_squared=squared,
             )
-        return SoftTargets(temperature, weight, squared)
+        loss = SoftCrossEntropy if name == "soft_cross_entropy" else SoftTargets
+        return loss(temperature, weight, squared, shifted)
 
     def scores(self, logits, labels):
         """See `keras_kd.evaluation.scores.classification_scores`."""

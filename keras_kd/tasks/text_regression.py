@@ -73,7 +73,9 @@ class TextRegression(Task):
         """The metrics that `fit` logs."""
         return [keras.metrics.MeanAbsoluteError(name="mae")]
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The squared error to the teacher's number: no temperature here."""
         return LogitsMSE(weight=weight)
 

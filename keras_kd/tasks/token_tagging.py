@@ -24,6 +24,7 @@ from keras_kd.evaluation.tag_decoding import best_sequences
 from keras_kd.losses.chain_soft_targets import ChainSoftTargets
 from keras_kd.losses.linear_chain import chain_cross_entropy
 from keras_kd.losses.logits_mse import LogitsMSE
+from keras_kd.losses.soft_cross_entropy import SoftCrossEntropy
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.losses.token_accuracy import TokenAccuracy
 from keras_kd.losses.token_cross_entropy import token_cross_entropy
@@ -218,7 +219,9 @@ class TokenTagging(Task):
         """The metrics that `fit` logs."""
         return [] if self.chain else [TokenAccuracy(name="accuracy")]
 
-    def teacher_loss(self, name, temperature, weight, squared=True):
+    def teacher_loss(
+        self, name, temperature, weight, squared=True, shifted=False
+    ):
         """The loss on the teacher's logits of each word's first piece."""
         if self.chain:
             if name != "soft_targets":
@@ -229,7 +232,8 @@ class TokenTagging(Task):
             return ChainSoftTargets(temperature, weight, squared)
         if name == "logits_mse":
             return LogitsMSE(weight=weight)
-        return SoftTargets(temperature, weight, squared)
+        loss = SoftCrossEntropy if name == "soft_cross_entropy" else SoftTargets
+        return loss(temperature, weight, squared, shifted)
 
     # === Scores ===
 

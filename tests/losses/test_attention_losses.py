@@ -6,6 +6,7 @@ import pytest
 from keras_kd.losses import AttentionKL
 from keras_kd.losses import AttentionMSE
 from keras_kd.losses import SelfAttentionRelations
+from keras_kd.losses.self_attention_relations import common_heads
 from tests.losses import cases
 
 PAIRS = cases.PAIRS
@@ -119,12 +120,39 @@ def test_relations_of_the_oracle(relations, heads):
     )
 
 
-def test_relations_of_other_widths_and_numbers_of_heads():
+@pytest.mark.parametrize(
+    ("student", "teacher", "heads"),
+    [
+        ((4, 16), (12, 32), 8),  # The default student, and MiniLM.
+        ((12, 26), (12, 64), 12),  # TinyBERT's, and BERT's.
+        ((4, 64), (4, 64), 4),
+        ((1, 7), (2, 8), 1),
+    ],
+)
+def test_relation_heads_that_suit_both(student, teacher, heads):
+    shapes = [(1, 3, *sizes) for sizes in (student, teacher)]
+    assert common_heads(*map(np.zeros, shapes)) == heads
+    loss = SelfAttentionRelations([(1, 1)])
+    names = loss.student_outputs
+    outputs = [
+        {name: cases.random(*shape, seed=number) for name in names}
+        for number, shape in enumerate(shapes)
+    ]
+    explicit = SelfAttentionRelations([(1, 1)], relation_heads=heads)
+    np.testing.assert_array_equal(
+        cases.call(loss, *outputs), cases.call(explicit, *outputs)
+    )
+    config = loss.get_config()
+    assert SelfAttentionRelations.from_config(config).relation_heads is None
+
+
+@pytest.mark.parametrize("relation_heads", [3, None])
+def test_relations_of_other_widths_and_numbers_of_heads(relation_heads):
     teacher = {
         f"{kind}/2": cases.random(cases.ROWS, cases.LENGTH, 5, 3, seed=seed)
         for seed, kind in enumerate(("queries", "keys", "values"))
     }
-    loss = SelfAttentionRelations([(2, 2)], relation_heads=3)
+    loss = SelfAttentionRelations([(2, 2)], relation_heads)
     np.testing.assert_allclose(
         cases.call(loss, STUDENT, teacher, "float64", mask=cases.MASK),
         relations_oracle(("queries", "keys", "values"), 3, [(2, 2)])(
@@ -186,7 +214,8 @@ class TestRefusals:
 
     def test_relation_heads_that_do_not_divide(self):
         loss = SelfAttentionRelations([(1, 1)], relation_heads=4)
-        with pytest.raises(ValueError, match="4, for widths 6 .* and 6"):
+        said = "4, for widths 6 .* and 6 .* Give a divisor of 6, or leave it"
+        with pytest.raises(ValueError, match=said):
             cases.call(loss, STUDENT, TEACHER)
 
     @pytest.mark.parametrize("heads", [0, 1.5, "3"])

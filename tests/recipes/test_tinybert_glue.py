@@ -6,6 +6,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd import training
+from keras_kd.data.sources import read_examples
+from recipes import recipe
+from recipes import sst2
 from recipes import tinybert_glue
 from tests import tiny
 
@@ -67,6 +71,33 @@ def test_general_stage_then_both_of_a_task(folder, capsys):
         np.testing.assert_allclose(own, given[: len(own)], atol=1e-3)
 
 
+@pytest.mark.parametrize("classes", [None, 3])
+def test_general_stage_needs_no_head(classes, folder, monkeypatch):
+    def score_alone(unit, distiller, batches, score, *args, **kwargs):
+        distiller.run_eagerly = True
+        point = {"validation": score(), "step": 0}
+        scores.append(point["validation"])
+        return {
+            "history": [point],
+            "best_score": point["validation"],
+            "best_step": 0,
+            "seconds": 0.0,
+        }
+
+    scores = []
+    monkeypatch.setattr(training, "train_unit", score_alone)
+    head = {} if classes is None else {"num_labels": classes}
+    teacher = tiny.write_bert(folder / "other", head=bool(head), **head)
+    run(
+        "--stage=general", f"--data={folder / 'texts.txt'}", *SIZES,
+        f"--teacher={teacher}", f"--run={folder / 'general'}",
+        "--max-length=16",
+    )  # fmt: skip
+    assert -100 < scores[0] < 0
+    student = keras.saving.load_model(folder / "general" / "student.keras")
+    assert student.get_layer("transformer_layer_0").output.shape[-1] == 2
+
+
 def test_augment_alone_is_tinyberts_way(folder, capsys):
     run(
         "--task=SST-2", f"--data={folder / 'SST-2'}", "--augment",
@@ -115,6 +146,55 @@ def test_columns_and_metric_of_a_task(
     (example,) = read_part(Configuration.from_dict(settings), "test")
     assert example.fields == (("a b",) if task == "CoLA" else ("a", "b"))
     assert example.label in ("1", "entailment", "5.0")
+
+
+def test_no_phrase_of_a_validation_sentence_of_sst2_is_trained_on(
+    folder, resolved
+):
+    data = folder / "SST-2"
+    lines = (data / "train.tsv").read_text().splitlines()
+    phrases = [
+        "\t".join([" ".join(line.split()[:2]), "1"]) for line in lines[1:]
+    ]
+    (data / "train.tsv").write_text("\n".join([*lines, *phrases, ""]))
+    run(
+        "--task=SST-2", f"--data={data}", f"--teacher={folder / 'bert'}",
+        f"--run={folder / 'task'}", "--validation-rows=10",
+    )  # fmt: skip
+    (configuration,) = resolved
+    given = list(read_examples(data / "train.tsv", text="sentence"))
+    expected = sst2.split_by_sentence(given, 10)
+    written = [
+        list(read_examples(path))
+        for path in (configuration.train, configuration.validation)
+    ]
+    for part, examples in zip(written, expected):
+        assert [e.fields for e in part] == [e.fields for e in examples]
+    assert len(written[1]) == 10 and len(written[0]) < len(given) - 10
+    assert configuration.layer_losses == tinybert_glue.LAYERS
+
+
+@pytest.mark.parametrize("mismatched", [True, False])
+def test_mnli_has_a_second_test_set(
+    mismatched, tmp_path, resolved, monkeypatch
+):
+    names = ["train", "dev_matched"] + ["dev_mismatched"] * mismatched
+    for name in names:
+        (tmp_path / f"{name}.tsv").write_text(
+            "sentence1\tsentence2\tgold_label\na\tb\tneutral\n"
+        )
+    seen = []
+    monkeypatch.setattr(
+        recipe, "score_further", lambda run, further: seen.append(further)
+    )
+    arguments = ["--task=MNLI", f"--run={tmp_path / 'run'}", "--teacher=bert"]
+    run(*arguments, f"--data={tmp_path}")
+    path = str(tmp_path / "dev_mismatched.tsv")
+    assert seen == [{"mismatched": {"test": path}} if mismatched else {}]
+    assert resolved[0].test == str(tmp_path / "dev_matched.tsv")
+    # A part of rows of one's own is tested on alone.
+    run(*arguments, f"--train={tmp_path / 'train.tsv'}")
+    assert seen[1:] == [{}] and resolved[1].test is None
 
 
 def test_a_file_of_texts_is_no_task(folder, capsys):

@@ -55,6 +55,15 @@ class TestMethods:
         # Equal budgets: the steps on layers are a part of them.
         assert (one.layer_steps, one.steps) == (300, 700)
 
+    def test_temperatures_of_rows_are_for_losses_that_have_them(self):
+        configuration = Configuration(
+            temperature_by="flsw", probability_shift=True
+        )
+        names = ["soft_cross_entropy", "logits_mse", "contrastive"]
+        made = configurations("methods", configuration, names)
+        assert [one.temperature_by for one in made] == ["flsw", None, "flsw"]
+        assert [one.probability_shift for one in made] == [True, False, True]
+
     def test_layers_alone_have_soft_targets_beside_them(self):
         (one,) = configurations("methods", Configuration(), ["contrastive"])
         assert one.loss == "soft_targets"

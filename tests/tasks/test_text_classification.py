@@ -4,14 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd.configuration import Configuration
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
 from keras_kd.losses.decoupled_kd import DecoupledKD
+from keras_kd.losses.soft_cross_entropy import SoftCrossEntropy
 from keras_kd.tasks import task as task_module
 from keras_kd.tasks.named_tasks import build_task
 from keras_kd.tasks.text_classification import TextClassification
+from keras_kd.tasks.token_tagging import TokenTagging
 
 
 @pytest.fixture
@@ -276,6 +279,15 @@ def test_square_of_the_temperature_can_be_left_out():
         student, teacher
     )
     assert float(with_it[0]) == pytest.approx(9 * float(without[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("task", [TextClassification, TokenTagging])
+def test_soft_cross_entropy_is_a_loss_of_classes(task):
+    settings = Configuration(task=task.name, loss="soft_cross_entropy")
+    loss = task(["O", "B-A"]).teacher_loss(settings.loss, 3.0, 0.5, False)
+    assert isinstance(loss, SoftCrossEntropy)
+    assert (loss.temperature, loss.weight) == (3.0, 0.5)
+    assert not loss.scale_by_temperature_squared
 
 
 def test_decoupled_loss_needs_a_third_class():
