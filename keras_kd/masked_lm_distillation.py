@@ -35,6 +35,7 @@ from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.layer_outputs import block_count
 from keras_kd.progress import TrainingProgress
 from keras_kd.raw_text import read_windows
+from keras_kd.text_parts import text_parts
 from keras_kd.training import STATE_SECONDS
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
@@ -144,11 +145,9 @@ class MaskedLMDistillation:
         tokenizer = self.models.tokenizer
         self.rows, self.notes = read_windows(
             settings.data,
-            {
-                "validation": settings.validation_texts,
-                "test": settings.test_texts,
-                "train": settings.texts,
-            },
+            text_parts(
+                settings.texts, settings.validation_texts, settings.test_texts
+            ),
             tokenizer,
             settings.max_length,
             settings.tokenized_data or self.folder / "tokens",

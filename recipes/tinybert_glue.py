@@ -22,6 +22,7 @@ import sys
 
 from keras_kd.commands.guard import guarded
 from keras_kd.configuration import ConfigurationError
+from keras_kd.text_parts import add_text_parts
 from recipes.own_data import RECIPE as OWN_DATA
 from recipes.recipe import Recipe
 from recipes.tinybert_general import teach_general
@@ -102,6 +103,7 @@ def add_flags(parser):
         metavar="N",
         help="texts of the general stage (default: 20000)",
     )
+    add_text_parts(parser)
 
 
 def main(arguments=None):

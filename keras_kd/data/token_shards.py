@@ -123,6 +123,7 @@ def _open_shards(folder):
     if not shards:
         raise DataError(
             f"No text gives a window of tokens for '{folder}': all are too "
-            "short, or there are none. Check the file."
+            "short, or there are none. Check the file, and how many of its "
+            "first texts --validation-texts and --test-texts keep for judging."
         )
     return Rows.join([Rows.open(shard) for shard in shards])
