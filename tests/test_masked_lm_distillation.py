@@ -330,6 +330,39 @@ class TestStudents:
         results, _ = execute(settings, tmp_path / "run")
         assert load_pretrained(tmp_path / "run/model", "masked_lm")
 
+    @pytest.mark.parametrize(
+        ("teacher", "student"), [("bert", "distilbert"), ("distilbert", "bert")]
+    )
+    def test_of_another_family(self, settings, tmp_path, teacher, student):
+        """One of the two reads segments, and both the same masked tokens."""
+        folders = {
+            name: tiny_lm.write_masked_lm(tmp_path / name, name)
+            for name in (teacher, student)
+        }
+        settings = dataclasses.replace(
+            settings,
+            teacher=folders[teacher],
+            student=folders[student],
+            student_layers=None,
+        )
+        run = MaskedLMDistillation(settings, tmp_path / "run", print)
+        run.prepare()
+        models, rows = run.models, run.rows["train"]
+        student = models.make_student(rows)
+        make = models.beside_teacher(
+            models.batches_of(rows, models.asked(student), run.masking),
+            rows,
+            tmp_path / "rows",
+        )
+        x, y = make(np.arange(4), np.random.default_rng(0), 0)
+        inputs = batch.select_inputs(
+            models.asked(models.teacher), y.get("teacher_inputs", x)
+        )
+        for name in set(inputs) & set(x):
+            np.testing.assert_array_equal(inputs[name], x[name])
+        assert not inputs.get("segment_ids", np.zeros(1)).any()
+        assert run.train("distilled", student)["steps"] == 4
+
     @pytest.mark.slow
     def test_of_another_vocabulary(self, settings, tmp_path):
         own = tiny_lm.write_masked_lm(tmp_path / "own", "roberta")
