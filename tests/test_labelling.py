@@ -117,6 +117,14 @@ def test_several_teachers_and_beam(configuration, files, tmp_path):
         label(configuration, tmp_path / "run", beam=[], say=silent)
 
 
+def test_pytorch_and_beam(configuration, tmp_path):
+    """A worker would open the checkpoint as a model of Keras."""
+    configuration.teacher_framework = "torch"
+    with pytest.raises(ConfigurationError, match="torch.*Leave --beam out"):
+        label(configuration, tmp_path / "run", beam=[], say=silent)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3"])
 def test_shards_that_are_none(text, capsys):
     with pytest.raises(SystemExit):
