@@ -125,6 +125,14 @@ def test_pytorch_and_beam(configuration, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_framework_is_that_of_the_teacher(capsys):
+    common = ["label", "--train=x.csv", "--teacher=x", "--print-config"]
+    for flag in ("--framework", "--teacher-framework"):
+        assert main([*common, flag, "torch"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["teacher_framework"] == "torch"
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3"])
 def test_shards_that_are_none(text, capsys):
     with pytest.raises(SystemExit):
