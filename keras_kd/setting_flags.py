@@ -44,7 +44,7 @@ METAVARS = {
     "alpha": "WEIGHT",
     "layer_map": "MAP",
     "layer_weight": "WEIGHT",
-    "start_from": "FILE",
+    "start_from": "PATH",
 }
 METAVARS_OF_TYPES = {int: "N", float: "RATE", str: "NAME"}
 # What a help text says of a default that is not the one here.

@@ -91,21 +91,25 @@ class TestRun:
             assert alone[name] == distilled[name]
         assert models["teacher"]["parameters"] > alone["parameters"]
 
-    def test_folder_is_a_teacher_of_the_same_scores(self, run):
+    @pytest.mark.parametrize(
+        ("arm", "name"), [("distilled", "model"), ("alone", "model_alone")]
+    )
+    def test_folder_is_a_teacher_of_the_same_scores(self, run, arm, name):
         folder, settings, results, _ = run
-        model = load_pretrained(folder / "model", "masked_lm")
-        tokenizer = Tokenizer.from_folder(folder / "model")
+        model = load_pretrained(folder / name, "masked_lm")
+        tokenizer = Tokenizer.from_folder(folder / name)
         assert tokenizer.mask_id is not None
         other = MaskedLMDistillation(settings, folder, print)
         other.prepare()
         assert other.scores(model) == pytest.approx(
             {
-                name: results["models"]["student distilled"][name]
+                name: results["models"][f"student {arm}"][name]
                 for name in ("perplexity", "accuracy", "parameters")
             },
             rel=1e-4,
         )
-        assert "README.md" in {p.name for p in (folder / "model").iterdir()}
+        card = (folder / name / "README.md").read_text()
+        assert ("distilled" in card) == (arm == "distilled")
 
     def test_a_second_start_trains_nothing(self, run):
         folder, settings, results, _ = run
