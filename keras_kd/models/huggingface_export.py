@@ -6,6 +6,7 @@ from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.models.huggingface_config import ACTIVATIONS
 from keras_kd.models.huggingface_config import position_offset
+from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.initialization import encoder_layers
 from keras_kd.models.pretrained import state_dict
 
@@ -46,7 +47,7 @@ def write_folder(folder, model, config, head, tokenizer, card=None):
 
     arrays = state_dict(model, config, head)
     with folder_aside(folder, marker="model.safetensors") as temporary:
-        tokenizer.save(temporary)
+        tokenizer.save(temporary, read_settings(config).max_length)
         write_json(temporary / "config.json", config)
         save_file(
             arrays, temporary / "model.safetensors", metadata={"format": "pt"}
