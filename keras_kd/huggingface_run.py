@@ -34,11 +34,13 @@ def export_huggingface(folder):
     Raises:
         ConfigurationError: The run has no student.
         ValueError: transformers has no architecture for it.
-        ExportError: The folder gives other logits.
+        ExportError: transformers would read or answer in another way, or the
+            folder gives other logits.
     """
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     model, task = student.model, student.task
+    refuse_what_transformers_lacks(task, student.tokenizer)
     head = task.task_head
     labels = task.labels if head in ("sequence", "token") else None
     config = config_of(
@@ -65,6 +67,35 @@ def export_huggingface(folder):
         "rows": len(rows),
         "max_difference": difference,
     }
+
+
+def refuse_what_transformers_lacks(task, tokenizer):
+    """Refuses students of which a folder would be only a part.
+
+    Args:
+        task: The student's task.
+        tokenizer: Its `Tokenizer`.
+
+    Raises:
+        ExportError: Tags that depend on one another, or words that are cut
+            before the tokenizer.
+    """
+    if getattr(task, "chain", False):
+        raise ExportError(
+            "transformers' classifiers of tokens give one logit for each tag. "
+            f"Received: a student trained with --chain, which gives "
+            f"{task.student_outputs} for {task.num_outputs} tags, and finds "
+            "the best chain of them. Train one without --chain, or export it "
+            "as a SavedModel or .tflite."
+        )
+    if tokenizer.segmenter is not None:
+        raise ExportError(
+            "transformers' tokenizers take text as it is. Received: a student "
+            f"whose words are cut by {tokenizer.segmenter} before (--tokens "
+            f"{tokenizer.segmenter}): it would read other tokens there. Train "
+            "one with --tokens character or teacher, or export it as a "
+            "SavedModel or .tflite."
+        )
 
 
 def largest_difference(model, other, rows):
