@@ -1,6 +1,7 @@
 """A run's student, exported to Hugging Face by the command line."""
 
 import json
+import os
 
 import keras
 import numpy as np
@@ -92,3 +93,5 @@ def test_other_logits_are_refused(run, monkeypatch, capsys):
     arguments = ["export", str(run.folder), "--format", "huggingface"]
     assert cli.main(arguments) == 1
     assert "differ from the student's" in capsys.readouterr().err
+    # Not even under another name.
+    assert "huggingface" not in " ".join(os.listdir(run.folder))

@@ -31,7 +31,7 @@ _PROBLEMS = {
 }
 
 
-def write_folder(folder, model, config, head, tokenizer, card=None):
+def write_folder(folder, model, config, head, tokenizer, card=None, check=None):
     """Writes a model with its tokenizer as a Hugging Face folder.
 
     Args:
@@ -42,6 +42,11 @@ def write_folder(folder, model, config, head, tokenizer, card=None):
         head: The head that is written, as in `load_pretrained`.
         tokenizer: `keras_kd.data.tokenization.Tokenizer`.
         card: Text of the model card, `README.md`.
+        check: Function of a path, called when all is written and before the
+            folder gets its name: where it raises, none is left.
+
+    Returns:
+        What `check` gives.
     """
     from safetensors.numpy import save_file
 
@@ -54,6 +59,7 @@ def write_folder(folder, model, config, head, tokenizer, card=None):
         )
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
+        return None if check is None else check(temporary)
 
 
 def config_of(model, head, pad_id=0, labels=None, task=None):
