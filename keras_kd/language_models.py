@@ -1,5 +1,7 @@
 """A teacher and a student that are language models, masked or causal."""
 
+import hashlib
+
 import keras
 import numpy as np
 
@@ -178,7 +180,8 @@ class LanguageModels:
             folder,
             lambda: read_by_another(rows, self.tokenizer, other, length),
             {
-                "rows": len(rows),
+                # What the rows hold, and not how many there are.
+                "rows": _digest(rows),
                 "tokenizer": self.tokenizer.fingerprint,
                 "other": other.fingerprint,
                 "max_length": length,
@@ -191,6 +194,12 @@ class LanguageModels:
             return x, {**y, batch.TEACHER_INPUTS: inputs}
 
         return with_teacher_inputs
+
+
+def _digest(rows):
+    """A hash of what rows hold."""
+    keys = rows.keys().tobytes()
+    return hashlib.blake2b(keys, digest_size=16).hexdigest()
 
 
 def _with_inputs(make, names):

@@ -35,6 +35,8 @@ from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.layer_outputs import block_count
 from keras_kd.progress import TrainingProgress
 from keras_kd.raw_text import read_windows
+from keras_kd.run_folder import RunFolder
+from keras_kd.teachers.target_shards import file_hash
 from keras_kd.text_parts import text_parts
 from keras_kd.training import STATE_SECONDS
 from keras_kd.training import adamw
@@ -52,6 +54,7 @@ class MaskedLMDistillation:
     | file of the run | holds |
     |---|---|
     | `settings.json` | the settings |
+    | `inputs.json` | hashes of the text and of the tokenizer |
     | `tokens/<part>/` | the windows of tokens, in shards |
     | `token_counts.json` | how often each token stands in them |
     | `cache/` | masks and the teacher's best words, where they are kept |
@@ -141,10 +144,22 @@ class MaskedLMDistillation:
     # === Preparation ===
 
     def prepare(self):
-        """Opens the models, and the text as tokens."""
+        """Opens the models, and the text as tokens.
+
+        Raises:
+            ConfigurationError: A unit was trained on other text.
+        """
         settings = self.settings
         self.models = LanguageModels(settings)
         tokenizer = self.models.tokenizer
+        # Before --overwrite takes away the tokens that a unit was trained on.
+        RunFolder(self.folder).hold_to(
+            "data",
+            {
+                "file": file_hash(settings.data),
+                "tokenizer": tokenizer.fingerprint,
+            },
+        )
         self.rows, self.notes = read_windows(
             settings.data,
             text_parts(

@@ -10,9 +10,16 @@ import pytest
 
 from keras_kd import cli
 from keras_kd import huggingface_run
+from keras_kd.atomic_files import read_json
+from keras_kd.atomic_files import write_json
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.rows import write_rows
+from keras_kd.data.text_windows import text_windows
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.language_models import LanguageModels
 from keras_kd.masked_lm_distillation import MaskedLMDistillation
 from keras_kd.masked_lm_settings import MaskedLMSettings
+from tests import tiny
 from tests import tiny_language_models as tiny_lm
 
 
@@ -41,6 +48,44 @@ def run(finished, tmp_path):
 
 def export(run):
     return cli.main(["export", str(run), "--format", "huggingface"])
+
+
+class TestOtherText:
+    """Another file under the same name, and `--overwrite`."""
+
+    def test_a_run_that_was_trained(self, run, tmp_path):
+        settings = read_json(run / "settings.json")
+        settings["data"] = tiny_lm.write_texts(tmp_path / "b.txt", 80, seed=1)
+        write_json(run / "settings.json", settings)
+        manifest = (run / "tokens" / "train" / "shards.json").read_text()
+        again = MaskedLMDistillation(
+            MaskedLMSettings(**settings, overwrite=True), run, print
+        )
+        with pytest.raises(ConfigurationError, match="data of the run"):
+            again.prepare()
+        assert manifest == (run / "tokens/train/shards.json").read_text()
+
+    def test_rows_of_the_teacher(self, tmp_path):
+        """As many windows as before, of other text."""
+        settings = MaskedLMSettings(
+            data="text.txt",
+            teacher=tiny_lm.write_masked_lm(tmp_path / "bert"),
+            student=tiny_lm.write_masked_lm(tmp_path / "roberta", "roberta"),
+            alpha_ce=0.0,
+            max_length=16,
+        )
+        models = LanguageModels(settings)
+        for word in ("fine", "dull"):
+            windows = text_windows(
+                [" ".join([word] * 9)] * 2, models.tokenizer, 64
+            )
+            rows = write_rows(tmp_path / word, windows, {})
+            make = models.beside_teacher(
+                lambda *_: ({}, {}), rows, tmp_path / "teacher_rows"
+            )
+            _, y = make([0, 1], None, 0)
+            ids = y["teacher_inputs"]["token_ids"]
+            assert tiny.WORDS[ids[1, 1]] == word
 
 
 class TestExport:
