@@ -38,7 +38,8 @@ def label(configuration, folder, share=None, beam=None, say=print):
 
     Raises:
         ConfigurationError: Another run stands in the folder, the teacher of
-            shares is not trained yet, or Beam is to run several teachers.
+            shares is not trained yet, or Beam is to run several teachers or
+            one of PyTorch.
         DataError: The data can't be used.
         TeacherRefused: The teacher would teach nonsense.
     """
@@ -52,6 +53,12 @@ def label(configuration, folder, share=None, beam=None, say=print):
         raise ConfigurationError(
             "Beam runs one teacher. Received: `teacher` "
             f"{configuration.teachers}. Leave --beam out."
+        )
+    if beam is not None and configuration.teacher_framework != "keras":
+        raise ConfigurationError(
+            "Beam's workers open teachers of Keras. Received: "
+            f"`teacher_framework` {configuration.teacher_framework}. Leave "
+            "--beam out; --shard works."
         )
     run = RunFolder.start(folder, configuration, say=say)
     taught = TaughtRun(configuration, run, say)

@@ -1,5 +1,7 @@
 """A teacher and a student that are language models, masked or causal."""
 
+import hashlib
+
 import keras
 import numpy as np
 
@@ -160,27 +162,31 @@ class LanguageModels:
         return keras.Model(model.input, {MEAN_STATE: mean})
 
     def beside_teacher(self, make, rows, folder):
-        """Batches with the teacher's own tokens, where it has others.
+        """Batches with what the teacher reads, where it is something else.
+
+        Tokens of its own where its vocabulary is another one; of the same
+        tokens, with the same masks, the inputs that the student has not.
 
         Args:
             make: What `batches_of` gives.
             rows: The rows that it is of.
             folder: Folder of the same rows as the teacher reads them.
         """
+        names = batch.input_names(self.teacher)
         if self.same_tokens:
-            return make
+            return _with_inputs(make, names)
         other, length = self.teacher_tokenizer, self.settings.max_length
         read = open_or_write_rows(
             folder,
             lambda: read_by_another(rows, self.tokenizer, other, length),
             {
-                "rows": len(rows),
+                # What the rows hold, and not how many there are.
+                "rows": _digest(rows),
                 "tokenizer": self.tokenizer.fingerprint,
                 "other": other.fingerprint,
                 "max_length": length,
             },
         )
-        names = batch.input_names(self.teacher)
 
         def with_teacher_inputs(positions, generator, epoch):
             x, y = make(positions, generator, epoch)
@@ -188,6 +194,30 @@ class LanguageModels:
             return x, {**y, batch.TEACHER_INPUTS: inputs}
 
         return with_teacher_inputs
+
+
+def _digest(rows):
+    """A hash of what rows hold."""
+    keys = rows.keys().tobytes()
+    return hashlib.blake2b(keys, digest_size=16).hexdigest()
+
+
+def _with_inputs(make, names):
+    """Batches whose teacher has inputs among `names` that its student lacks.
+
+    Segments it is: a BERT has them, a DistilBERT has not, and a text is one.
+    """
+
+    def with_teacher_inputs(positions, generator, epoch):
+        x, y = make(positions, generator, epoch)
+        missing = [name for name in names if name not in x]
+        if not missing:
+            return x, y
+        zeros = np.zeros_like(x[batch.TOKEN_IDS])
+        inputs = {**x, **dict.fromkeys(missing, zeros)}
+        return x, {**y, batch.TEACHER_INPUTS: inputs}
+
+    return with_teacher_inputs
 
 
 def refuse_soft_targets(student, teacher):

@@ -35,11 +35,15 @@ from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.layer_outputs import block_count
 from keras_kd.progress import TrainingProgress
 from keras_kd.raw_text import read_windows
+from keras_kd.run_folder import RunFolder
+from keras_kd.teachers.target_shards import file_hash
+from keras_kd.text_parts import text_parts
 from keras_kd.training import STATE_SECONDS
 from keras_kd.training import adamw
 from keras_kd.training import train_unit
 
-ARMS = ("alone", "distilled")
+# The arms, and where the model of each is written.
+ARMS = {"alone": "model_alone", "distilled": "model"}
 SETTINGS_FILE = "settings.json"
 RESULTS_FILE = "results.json"
 
@@ -50,11 +54,13 @@ class MaskedLMDistillation:
     | file of the run | holds |
     |---|---|
     | `settings.json` | the settings |
+    | `inputs.json` | hashes of the text and of the tokenizer |
     | `tokens/<part>/` | the windows of tokens, in shards |
     | `token_counts.json` | how often each token stands in them |
     | `cache/` | masks and the teacher's best words, where they are kept |
     | `units/<arm>/` | the trainings, with TensorBoard's files |
     | `model/` | the distilled student, as a Hugging Face folder |
+    | `model_alone/` | the student trained alone, as another |
     | `results.json`, `report.md` | the table |
 
     The student trained alone begins as the same copy of the teacher's layers,
@@ -127,7 +133,7 @@ class MaskedLMDistillation:
                 **self.scores(student),
                 **trained,
             }
-        self.write_model(student)
+            self.write_model(arm, student)
         write_json(self.folder / RESULTS_FILE, results)
         table = "\n".join(text_table(columns_of(results["models"])))
         with write_aside(self.folder / "report.md") as temporary:
@@ -138,17 +144,27 @@ class MaskedLMDistillation:
     # === Preparation ===
 
     def prepare(self):
-        """Opens the models, and the text as tokens."""
+        """Opens the models, and the text as tokens.
+
+        Raises:
+            ConfigurationError: A unit was trained on other text.
+        """
         settings = self.settings
         self.models = LanguageModels(settings)
         tokenizer = self.models.tokenizer
+        # Before --overwrite takes away the tokens that a unit was trained on.
+        RunFolder(self.folder).hold_to(
+            "data",
+            {
+                "file": file_hash(settings.data),
+                "tokenizer": tokenizer.fingerprint,
+            },
+        )
         self.rows, self.notes = read_windows(
             settings.data,
-            {
-                "validation": settings.validation_texts,
-                "test": settings.test_texts,
-                "train": settings.texts,
-            },
+            text_parts(
+                settings.texts, settings.validation_texts, settings.test_texts
+            ),
             tokenizer,
             settings.max_length,
             settings.tokenized_data or self.folder / "tokens",
@@ -330,9 +346,14 @@ class MaskedLMDistillation:
             self._scorer = _Scorer(model, self.models, self.masking)
         return self._scorer
 
-    def write_model(self, student):
-        """Writes the student: a Hugging Face folder, or of GPT-2 a `.keras`."""
-        folder = self.folder / "model"
+    def write_model(self, arm, student):
+        """Writes the student: a Hugging Face folder, or of GPT-2 a `.keras`.
+
+        Args:
+            arm: As in `train`.
+            student: What `train` has trained.
+        """
+        folder = self.folder / ARMS[arm]
         if self.models.causal:
             with write_aside(folder / "student.keras") as temporary:
                 student.save(temporary)
@@ -340,12 +361,14 @@ class MaskedLMDistillation:
         else:
             tokenizer = self.models.tokenizer
             config = config_of(student, "masked_lm", tokenizer.pad_id)
-            card = (
-                f"# A language model distilled from {self.settings.teacher}\n\n"
-                "Masked language model, made with keras_kd. Fine-tune it for a "
-                "task.\n"
+            write_folder(
+                folder,
+                student,
+                config,
+                "masked_lm",
+                tokenizer,
+                card_of(arm, self.settings.teacher),
             )
-            write_folder(folder, student, config, "masked_lm", tokenizer, card)
         self.say(f"Model: {folder}")
 
 
@@ -379,6 +402,23 @@ def _without_teacher(make):
         return x, {batch.LABELS: y[batch.LABELS]}
 
     return batches
+
+
+def card_of(arm, teacher):
+    """The model card of a student.
+
+    Args:
+        arm: `"alone"` or `"distilled"`.
+        teacher: The name of the teacher.
+    """
+    title = f"A language model distilled from {teacher}"
+    if arm == "alone":
+        title = f"A language model that begins as layers of {teacher}"
+    return (
+        f"# {title}\n\nMasked language model, trained "
+        f"{'without that teacher' if arm == 'alone' else 'by it'} with "
+        "keras_kd. Fine-tune it for a task.\n"
+    )
 
 
 def columns_of(models):

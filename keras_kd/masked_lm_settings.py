@@ -8,6 +8,10 @@ from typing import Optional
 
 from keras_kd.configuration import ConfigurationError
 from keras_kd.setting_flags import flag_of
+from keras_kd.text_parts import TEST_HELP
+from keras_kd.text_parts import TEST_TEXTS
+from keras_kd.text_parts import VALIDATION_HELP
+from keras_kd.text_parts import VALIDATION_TEXTS
 
 
 def _setting(default, text):
@@ -36,10 +40,8 @@ class MaskedLMSettings:
     # === Text ===
     data: str = _setting(None, "texts, one a line, or a column called text")
     texts: Optional[int] = _setting(None, "texts to train on (default: all)")
-    validation_texts: int = _setting(
-        500, "first texts, which checkpoints are chosen on"
-    )
-    test_texts: int = _setting(500, "texts after these, for the table")
+    validation_texts: int = _setting(VALIDATION_TEXTS, VALIDATION_HELP)
+    test_texts: int = _setting(TEST_TEXTS, TEST_HELP)
     max_length: int = _setting(128, "tokens of a window")
     tokenized_data: Optional[str] = _setting(
         None, "folder of the tokens, used again (default: in the run)"

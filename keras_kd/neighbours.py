@@ -94,31 +94,40 @@ def word_tables(folder):
 
 def _tables_of_run(folder):
     if (folder / "settings.json").is_file():  # Of a language model.
-        if (folder / "model" / "config.json").is_file():
-            yield "student", *_table_of_model(folder / "model")
-        teacher = read_json(folder / "settings.json")["teacher"]
-        yield "teacher", *_table_of_model(teacher)
+        model = folder / "model"
+        if (model / "student.keras").is_file():  # Of a causal one.
+            table = _table_of_keras(model / "student.keras")
+            yield "student", table, Tokenizer.from_folder(model)
+        elif (model / "config.json").is_file():
+            yield "student", *_table_of_model(model)
+        settings = read_json(folder / "settings.json")
+        allow_pickle = settings["allow_pickle"]
+        yield "teacher", *_table_of_model(settings["teacher"], allow_pickle)
         return
     if (folder / "student.keras").is_file():
         table = _table_of_keras(folder / "student.keras")
         yield "student", table, Tokenizer.from_folder(folder / "tokenizer")
-    given = Configuration.from_dict(read_json(folder / "config.json")).teachers
+    configuration = Configuration.from_dict(read_json(folder / "config.json"))
+    given, allow_pickle = configuration.teachers, configuration.allow_pickle
     if is_saved_teacher(folder / "teacher"):
         yield "teacher", *_table_of_model(folder / "teacher")
-        yield "base model", *_table_of_model(given[0])
+        yield "base model", *_table_of_model(given[0], allow_pickle)
     else:
         for name in given:
             part = "teacher" if len(given) == 1 else f"teacher {name}"
-            yield part, *_table_of_model(name)
+            yield part, *_table_of_model(name, allow_pickle)
 
 
-def _table_of_model(folder):
-    """The table and the tokenizer of a saved teacher, or of Hugging Face."""
+def _table_of_model(folder, allow_pickle=False):
+    """The table and the tokenizer of a saved teacher, or of Hugging Face.
+
+    A pickle is read where the run that the model belongs to was allowed to.
+    """
     if is_saved_teacher(folder):
         tokenizer = Tokenizer.from_folder(folder)
         return _table_of_keras(Path(folder) / MODEL_FILE), tokenizer
-    folder = resolve_folder(folder)
-    checkpoint = Checkpoint(folder)
+    folder = resolve_folder(folder, allow_pickle)
+    checkpoint = Checkpoint(folder, allow_pickle)
     for name in checkpoint.names:
         if name.endswith(TABLES):
             return checkpoint.read(name), Tokenizer.from_folder(folder)

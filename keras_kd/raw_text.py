@@ -14,7 +14,8 @@ def read_windows(path, counts, tokenizer, max_length, folder, overwrite=False):
     Args:
         path: The file: texts, one a line, or in a column `text`.
         counts: Dictionary from parts to how many texts each has; they follow
-            one another in the file. `None` is all that are left.
+            one another in the file. `None` is all that are left. A text that
+            stands in a part before, too, is left out.
         tokenizer: `keras_kd.data.tokenization.Tokenizer`.
         max_length: Tokens of a window.
         folder: Where they are kept, a folder for each part.
@@ -27,20 +28,22 @@ def read_windows(path, counts, tokenizer, max_length, folder, overwrite=False):
     digest = file_hash(path)
     rows, notes, start = {}, {}, 0
     for part, count in counts.items():
-        stop = None if count is None else start + count
 
-        def texts(start=start, stop=stop):
-            examples = read_examples(path, label=None)
-            for example in itertools.islice(examples, start, stop):
-                yield example.fields[0]
+        def texts(start=start, count=count):
+            every = (one.fields[0] for one in read_examples(path, label=None))
+            before = set(itertools.islice(every, start))
+            for text in itertools.islice(every, count):
+                if text not in before:
+                    yield text
 
         rows[part], notes[part] = token_shards(
             Path(folder) / part,
             texts,
             tokenizer,
             max_length,
-            {"file": digest, "first": start, "texts": count},
+            {"file": digest, "first": start, "texts": count, "without": start},
             overwrite,
         )
-        start = stop
+        if count is not None:
+            start += count
     return rows, notes

@@ -44,18 +44,19 @@ METAVARS = {
     "alpha": "WEIGHT",
     "layer_map": "MAP",
     "layer_weight": "WEIGHT",
-    "start_from": "FILE",
+    "start_from": "PATH",
 }
 METAVARS_OF_TYPES = {int: "N", float: "RATE", str: "NAME"}
 # What a help text says of a default that is not the one here.
 OTHER_DEFAULT = re.compile(r"(?:;| \(|,)\s*(?:by )?default:? [^()]*\)?$")
 
 
-def add_settings(parser, **defaults):
+def add_settings(parser, aliases=None, **defaults):
     """Adds a flag for each setting of `Configuration`, in groups.
 
     Args:
         parser: The parser of a command or a recipe.
+        aliases: Dictionary from names of settings to a second flag of each.
         **defaults: Other defaults than the configuration's own.
     """
     titles = {first: title for title, first in GROUPS.items()}
@@ -65,7 +66,8 @@ def add_settings(parser, **defaults):
             title = titles[setting.name]
             group = parser.add_argument_group(title, DESCRIPTIONS.get(title))
         default = defaults.get(setting.name, _default(setting))
-        _add_setting(group, setting, default)
+        alias = (aliases or {}).get(setting.name)
+        _add_setting(group, setting, default, alias)
     parser.set_defaults(default_settings=defaults)
 
 
@@ -142,7 +144,7 @@ def number(text):
         return text
 
 
-def _add_setting(group, setting, default):
+def _add_setting(group, setting, default, alias=None):
     kind, several = setting_type(setting)
     choices = setting.metadata["choices"]
     help = setting.metadata["help"]
@@ -172,7 +174,8 @@ def _add_setting(group, setting, default):
         options["nargs"] = "+"
     if list_type(setting) is float:
         options["type"] = number
-    group.add_argument(flag_of(setting.name), dest=setting.name, **options)
+    flags = [flag_of(setting.name), *([alias] if alias else [])]
+    group.add_argument(*flags, dest=setting.name, **options)
 
 
 def _shown(value):

@@ -7,7 +7,8 @@ Sentence encoders such as all-MiniLM-L6-v2 have lost the head that tells masked
 words. This trains a new one on raw text, one text a line: a dense layer, its
 normalisation and a bias over the encoder's own word table, and the encoder
 with them. What comes out is a Hugging Face folder, `RUN/model`, which
-`--augment-masked-lm` takes, and a masked-LM teacher.
+`--augment-masked-lm` takes, and a masked-LM teacher. It is not trained on the
+texts that recipes.masked_lm judges by, where both are given one file.
 """
 
 import argparse
@@ -17,9 +18,9 @@ from pathlib import Path
 from keras_kd.commands.guard import guarded
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_traceback
+from keras_kd.text_parts import add_text_parts
+from keras_kd.text_parts import text_parts
 from recipes.teacher import find_teacher
-
-VALIDATION_TEXTS = 500
 
 
 def make_parser():
@@ -40,7 +41,7 @@ def make_parser():
         help="the encoder: a Hugging Face folder (default: %(default)s)",
     )
     for name, kind, default, text in (
-        ("texts", int, 20000, "how many texts are read"),
+        ("texts", int, 20000, "how many texts are trained on"),
         ("max-length", int, 128, "tokens of a window"),
         ("batch-size", int, 32, "windows a batch"),
         ("steps", int, 2500, "optimizer steps"),
@@ -55,6 +56,7 @@ def make_parser():
             metavar="N" if kind is int else "RATE",
             help=f"{text} (default: %(default)s)",
         )
+    add_text_parts(parser)
     add_traceback(parser)
     return parser
 
@@ -75,7 +77,7 @@ def run(options):
     tokenizer = Tokenizer.from_folder(folder)
     parts, _ = read_windows(
         options.data,
-        {"validation": VALIDATION_TEXTS, "train": options.texts},
+        text_parts(options.texts, options.validation_texts, options.test_texts),
         tokenizer,
         options.max_length,
         Path(options.run) / "tokens",
@@ -90,7 +92,7 @@ def run(options):
     result = train(model, tokenizer, parts, options)
     print(
         f"Masked tokens told right: {result['best_score']:.2%} of "
-        f"{VALIDATION_TEXTS} texts that were not trained on (step "
+        f"{options.validation_texts} texts that were not trained on (step "
         f"{result['best_step']}, {result['seconds']:.0f} s)."
     )
     config = {**read_config(folder), "architectures": ["BertForMaskedLM"]}

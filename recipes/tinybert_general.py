@@ -5,8 +5,7 @@ from pathlib import Path
 from keras_kd.commands.guard import load_keras
 from keras_kd.configuration import ConfigurationError
 from keras_kd.setting_flags import resolve_settings
-
-VALIDATION_TEXTS = 200
+from keras_kd.text_parts import text_parts
 
 
 def teach_general(options, layers):
@@ -14,7 +13,8 @@ def teach_general(options, layers):
 
     Args:
         options: Parsed options: `data` is a file of texts, `texts` how many
-            are read, `run` the folder; all else is in the settings.
+            are trained on, `run` the folder; `validation_texts` and
+            `test_texts` are kept from it. All else is in the settings.
         layers: Names of the losses between layers.
     """
     for name in ("data", "run"):
@@ -43,7 +43,7 @@ def teach_general(options, layers):
     tokenizer = Tokenizer.from_folder(folder)
     rows, _ = read_windows(
         options.data,
-        {"validation": VALIDATION_TEXTS, "train": options.texts},
+        text_parts(options.texts, options.validation_texts, options.test_texts),
         tokenizer,
         settings.max_length,
         Path(options.run) / "tokens",

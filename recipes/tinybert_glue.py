@@ -24,6 +24,7 @@ import sys
 
 from keras_kd.commands.guard import guarded
 from keras_kd.configuration import ConfigurationError
+from keras_kd.text_parts import add_text_parts
 from recipes.mnli import RECIPE as MNLI
 from recipes.own_data import RECIPE as OWN_DATA
 from recipes.recipe import Recipe
@@ -113,6 +114,7 @@ def add_flags(parser):
         metavar="N",
         help="texts of the general stage (default: 20000)",
     )
+    add_text_parts(parser)
 
 
 def main(arguments=None):

@@ -1,6 +1,7 @@
 """A run's student, exported to Hugging Face by the command line."""
 
 import json
+import os
 
 import keras
 import numpy as np
@@ -8,8 +9,12 @@ import pytest
 
 from keras_kd import cli
 from keras_kd import huggingface_run
+from keras_kd.atomic_files import write_json
+from keras_kd.data.segmentation import make_segmenter
+from keras_kd.data.tokenizer_folder import write_segmenter
 from keras_kd.deployment import TrainedStudent
 from keras_kd.models.bert_student import bert_student
+from keras_kd.tasks.token_tagging import TokenTagging
 from tests import tiny
 
 
@@ -50,6 +55,31 @@ def test_same_logits_in_pytorch(run, capsys):
         assert probability == pytest.approx(p.max(), abs=1e-4)
 
 
+def test_a_chain_of_tags_is_refused(run, capsys):
+    """transformers has no such head: it would not load the folder."""
+    task = TokenTagging(["O", "B-PER", "I-PER"], chain=True)
+    keras.utils.set_random_seed(0)
+    student = bert_student(
+        len(tiny.WORDS), task.student_outputs, 1, 8, 2, pooling=None
+    )
+    student.save(run.folder / "student.keras")
+    write_json(run.folder / "task.json", task.to_dict())
+    arguments = ["export", str(run.folder), "--format", "huggingface"]
+    assert cli.main(arguments) == 1
+    assert "gives 12 for 3 tags" in capsys.readouterr().err
+    assert not (run.folder / "huggingface").exists()
+
+
+def test_words_that_are_cut_before_are_refused(run, capsys):
+    """transformers would read other tokens, and nobody would be told."""
+    pytest.importorskip("jieba", reason='pip install ".[chinese]"')
+    write_segmenter(run.folder / "tokenizer", make_segmenter("jieba"))
+    arguments = ["export", str(run.folder), "--format", "huggingface"]
+    assert cli.main(arguments) == 1
+    assert "cut by jieba before" in capsys.readouterr().err
+    assert not (run.folder / "huggingface").exists()
+
+
 def test_other_students_are_refused(miniature_copy, capsys):
     folder = str(miniature_copy.folder)
     assert cli.main(["export", folder, "--format", "huggingface"]) == 1
@@ -63,3 +93,5 @@ def test_other_logits_are_refused(run, monkeypatch, capsys):
     arguments = ["export", str(run.folder), "--format", "huggingface"]
     assert cli.main(arguments) == 1
     assert "differ from the student's" in capsys.readouterr().err
+    # Not even under another name.
+    assert "huggingface" not in " ".join(os.listdir(run.folder))

@@ -117,6 +117,22 @@ def test_several_teachers_and_beam(configuration, files, tmp_path):
         label(configuration, tmp_path / "run", beam=[], say=silent)
 
 
+def test_pytorch_and_beam(configuration, tmp_path):
+    """A worker would open the checkpoint as a model of Keras."""
+    configuration.teacher_framework = "torch"
+    with pytest.raises(ConfigurationError, match="torch.*Leave --beam out"):
+        label(configuration, tmp_path / "run", beam=[], say=silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_framework_is_that_of_the_teacher(capsys):
+    common = ["label", "--train=x.csv", "--teacher=x", "--print-config"]
+    for flag in ("--framework", "--teacher-framework"):
+        assert main([*common, flag, "torch"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["teacher_framework"] == "torch"
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3"])
 def test_shards_that_are_none(text, capsys):
     with pytest.raises(SystemExit):

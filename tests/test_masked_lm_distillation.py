@@ -91,21 +91,25 @@ class TestRun:
             assert alone[name] == distilled[name]
         assert models["teacher"]["parameters"] > alone["parameters"]
 
-    def test_folder_is_a_teacher_of_the_same_scores(self, run):
+    @pytest.mark.parametrize(
+        ("arm", "name"), [("distilled", "model"), ("alone", "model_alone")]
+    )
+    def test_folder_is_a_teacher_of_the_same_scores(self, run, arm, name):
         folder, settings, results, _ = run
-        model = load_pretrained(folder / "model", "masked_lm")
-        tokenizer = Tokenizer.from_folder(folder / "model")
+        model = load_pretrained(folder / name, "masked_lm")
+        tokenizer = Tokenizer.from_folder(folder / name)
         assert tokenizer.mask_id is not None
         other = MaskedLMDistillation(settings, folder, print)
         other.prepare()
         assert other.scores(model) == pytest.approx(
             {
-                name: results["models"]["student distilled"][name]
+                name: results["models"][f"student {arm}"][name]
                 for name in ("perplexity", "accuracy", "parameters")
             },
             rel=1e-4,
         )
-        assert "README.md" in {p.name for p in (folder / "model").iterdir()}
+        card = (folder / name / "README.md").read_text()
+        assert ("distilled" in card) == (arm == "distilled")
 
     def test_a_second_start_trains_nothing(self, run):
         folder, settings, results, _ = run
@@ -329,6 +333,39 @@ class TestStudents:
         )
         results, _ = execute(settings, tmp_path / "run")
         assert load_pretrained(tmp_path / "run/model", "masked_lm")
+
+    @pytest.mark.parametrize(
+        ("teacher", "student"), [("bert", "distilbert"), ("distilbert", "bert")]
+    )
+    def test_of_another_family(self, settings, tmp_path, teacher, student):
+        """One of the two reads segments, and both the same masked tokens."""
+        folders = {
+            name: tiny_lm.write_masked_lm(tmp_path / name, name)
+            for name in (teacher, student)
+        }
+        settings = dataclasses.replace(
+            settings,
+            teacher=folders[teacher],
+            student=folders[student],
+            student_layers=None,
+        )
+        run = MaskedLMDistillation(settings, tmp_path / "run", print)
+        run.prepare()
+        models, rows = run.models, run.rows["train"]
+        student = models.make_student(rows)
+        make = models.beside_teacher(
+            models.batches_of(rows, models.asked(student), run.masking),
+            rows,
+            tmp_path / "rows",
+        )
+        x, y = make(np.arange(4), np.random.default_rng(0), 0)
+        inputs = batch.select_inputs(
+            models.asked(models.teacher), y.get("teacher_inputs", x)
+        )
+        for name in set(inputs) & set(x):
+            np.testing.assert_array_equal(inputs[name], x[name])
+        assert not inputs.get("segment_ids", np.zeros(1)).any()
+        assert run.train("distilled", student)["steps"] == 4
 
     @pytest.mark.slow
     def test_of_another_vocabulary(self, settings, tmp_path):

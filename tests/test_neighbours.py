@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_kd import cli
+from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.neighbours import nearest_words
@@ -96,8 +97,6 @@ def test_several_models_and_what_is_none(miniature, tmp_path):
 
 
 def test_base_model_of_a_teacher_that_was_trained(miniature_copy, tmp_path):
-    from keras_kd.atomic_files import write_json
-
     folder = miniature_copy.folder
     tiny.write_teacher(folder / "teacher")
     tiny.write_bert(tmp_path / "bert")
@@ -106,3 +105,54 @@ def test_base_model_of_a_teacher_that_was_trained(miniature_copy, tmp_path):
     write_json(folder / "config.json", settings)
     parts = [part for part, _, _ in word_tables(folder)]
     assert parts == ["student", "teacher", "base model"]
+
+
+def write_language_model_run(folder, teacher, **settings):
+    """What `word_tables` reads of a run, but for its model."""
+    settings = {"teacher": str(teacher), "allow_pickle": False, **settings}
+    write_json(folder / "settings.json", settings)
+    (folder / "units").mkdir()
+    return folder
+
+
+def test_a_causal_language_model(tmp_path):
+    from keras_kd.models.causal_lm import causal_student
+    from keras_kd.models.causal_lm import load_causal_lm
+
+    teacher = load_causal_lm(tiny_lm.write_gpt2(tmp_path / "gpt2"))
+    run = write_language_model_run(tmp_path / "run", tmp_path / "gpt2")
+    (run / "model").mkdir()
+    causal_student(teacher, [0, 2]).save(run / "model" / "student.keras")
+    Tokenizer.from_folder(tmp_path / "gpt2").save(run / "model")
+    (part, table, tokenizer), (other, expected, _) = word_tables(run)
+    assert (part, other) == ("student", "teacher")
+    # Nothing was trained: both have one table.
+    np.testing.assert_array_equal(table, expected)
+    assert len(tokenizer.vocabulary) == len(table)
+
+
+@pytest.mark.parametrize("kind", ["language model", "task"])
+def test_a_pickle_that_the_run_was_allowed_to_read(tmp_path, kind):
+    torch = pytest.importorskip("torch", reason="writes a pickle")
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "pickled"
+    tiny_lm.write_masked_lm(folder)
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+    def tables(allow_pickle):
+        settings = {"teacher": str(folder), "allow_pickle": allow_pickle}
+        run = tmp_path / f"run-{allow_pickle}"
+        if kind == "task":
+            (run / "units").mkdir(parents=True)
+            write_json(run / "config.json", settings)
+        else:
+            write_language_model_run(run, folder, allow_pickle=allow_pickle)
+        return list(word_tables(run))
+
+    ((part, table, _),) = tables(True)
+    assert part == "teacher" and len(table) == len(tiny.WORDS)
+    with pytest.raises(ValueError, match="a pickle"):
+        tables(False)

@@ -38,15 +38,17 @@ ARCHITECTURES = {
 
 
 def write_texts(path, count=300, seed=0):
-    """Texts in which all words but a few are the same one.
+    """Different texts of one word many times, then of another one.
 
     What is masked stands beside it: a model of one layer can learn it.
     """
     generator = np.random.default_rng(seed)
-    lines = []
-    for word in generator.choice(tiny.GOOD[:3] + tiny.BAD[:3], count):
-        words = [word] * int(generator.integers(8, 14))
-        lines.append(" ".join(words) + "\n")
+    lines = {}
+    while len(lines) < count:
+        words = []
+        for word in generator.choice(tiny.GOOD[:3] + tiny.BAD[:3], 2):
+            words += [word] * int(generator.integers(4, 8))
+        lines[" ".join(words) + "\n"] = None
     Path(path).write_text("".join(lines), encoding="utf-8")
     return str(path)
 

@@ -27,7 +27,7 @@ def add_export(commands):
         ),
         default="litert",
         help="litert-text: a .tflite that takes a string; huggingface: of a "
-        "bert student (default: litert)",
+        "bert student, or a run of recipes.masked_lm (default: litert)",
     )
     command.add_argument(
         "--quantize",

@@ -48,7 +48,8 @@ def add_label(commands):
         help="label with Apache Beam, with these of its options, such as "
         "runner=FlinkRunner (default: its local runner)",
     )
-    add_settings(command)
+    # Here the teacher is all that there is.
+    add_settings(command, aliases={"teacher_framework": "--framework"})
 
 
 def share(text):

@@ -258,8 +258,8 @@ class Configuration:
         "0: all losses at once"
     )  # fmt: skip
     start_from: Optional[str] = _setting(
-        None, "a student.keras that every student begins as, where the layers "
-        "have the same names and shapes"
+        None, "a student.keras, or a Hugging Face folder, that every student "
+        "begins as, where the layers have the same names and shapes"
     )  # fmt: skip
     steps: int = _setting(1000, "optimizer steps of every student")
     batch_size: int = _setting(32, "rows a batch")

@@ -62,7 +62,7 @@ def token_shards(
         count = _write_shards(
             folder, texts(), tokenizer, max_length, texts_per_shard
         )
-        rows = _open_shards(folder)
+        rows = open_token_shards(folder)
         notes = {
             "texts": count,
             "windows": len(rows),
@@ -71,7 +71,7 @@ def token_shards(
         }
         manifest["notes"] = notes
         write_json(folder / MANIFEST, manifest)
-    return _open_shards(folder), manifest["notes"]
+    return open_token_shards(folder), manifest["notes"]
 
 
 def _open_manifest(folder, fingerprint, overwrite):
@@ -118,11 +118,21 @@ def _write_shards(folder, texts, tokenizer, max_length, texts_per_shard):
         count += len(group)
 
 
-def _open_shards(folder):
+def open_token_shards(folder):
+    """The `Rows` of all shards of a folder.
+
+    Args:
+        folder: As in `token_shards`, which wrote them.
+
+    Raises:
+        DataError: There are none.
+    """
+    folder = Path(folder)
     shards = sorted(path.parent for path in folder.glob("[0-9]*/manifest.json"))
     if not shards:
         raise DataError(
             f"No text gives a window of tokens for '{folder}': all are too "
-            "short, or there are none. Check the file."
+            "short, or there are none. Check the file, and how many of its "
+            "first texts --validation-texts and --test-texts keep for judging."
         )
     return Rows.join([Rows.open(shard) for shard in shards])

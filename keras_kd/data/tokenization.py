@@ -111,7 +111,7 @@ class Tokenizer:
         segmenter = read_segmenter(path.parent)
         return cls(read_tokenizer_json(path), segmenter=segmenter)
 
-    def save(self, folder):
+    def save(self, folder, max_length=None):
         """Writes the tokenizer so that `from_folder` and transformers read it.
 
         Args:
@@ -119,6 +119,8 @@ class Tokenizer:
                 WordPiece, `vocab.txt`. Where words are cut before, it gets
                 `segmenter.json`, which transformers does not know: it reads
                 text in which the words stand apart already.
+            max_length: The most tokens that its model reads: transformers'
+                `truncation=True` cuts there, and without it nowhere.
         """
         folder = Path(folder)
         write_segmenter(folder, self._segmenter)
@@ -130,10 +132,10 @@ class Tokenizer:
             for role, index in self._special_ids().items()
             if index is not None
         }
-        write_json(
-            folder / "tokenizer_config.json",
-            {"tokenizer_class": "PreTrainedTokenizerFast", **names},
-        )
+        configuration = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
+        if max_length is not None:
+            configuration["model_max_length"] = max_length
+        write_json(folder / "tokenizer_config.json", configuration)
         if self.kind == "wordpiece":
             with write_aside(folder / "vocab.txt") as temporary:
                 text = "".join(f"{token}\n" for token in self.vocabulary)

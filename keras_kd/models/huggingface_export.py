@@ -6,6 +6,7 @@ from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.models.huggingface_config import ACTIVATIONS
 from keras_kd.models.huggingface_config import position_offset
+from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.initialization import encoder_layers
 from keras_kd.models.pretrained import state_dict
 
@@ -30,7 +31,7 @@ _PROBLEMS = {
 }
 
 
-def write_folder(folder, model, config, head, tokenizer, card=None):
+def write_folder(folder, model, config, head, tokenizer, card=None, check=None):
     """Writes a model with its tokenizer as a Hugging Face folder.
 
     Args:
@@ -41,18 +42,24 @@ def write_folder(folder, model, config, head, tokenizer, card=None):
         head: The head that is written, as in `load_pretrained`.
         tokenizer: `keras_kd.data.tokenization.Tokenizer`.
         card: Text of the model card, `README.md`.
+        check: Function of a path, called when all is written and before the
+            folder gets its name: where it raises, none is left.
+
+    Returns:
+        What `check` gives.
     """
     from safetensors.numpy import save_file
 
     arrays = state_dict(model, config, head)
     with folder_aside(folder, marker="model.safetensors") as temporary:
-        tokenizer.save(temporary)
+        tokenizer.save(temporary, read_settings(config).max_length)
         write_json(temporary / "config.json", config)
         save_file(
             arrays, temporary / "model.safetensors", metadata={"format": "pt"}
         )
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
+        return None if check is None else check(temporary)
 
 
 def config_of(model, head, pad_id=0, labels=None, task=None):

@@ -4,7 +4,8 @@ import json
 import re
 from pathlib import Path
 
-_HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt")
+# Vocabularies are .json and .txt, those of SentencePiece .model.
+_HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
 def resolve_folder(folder, allow_pickle=False):

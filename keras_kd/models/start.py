@@ -1,6 +1,10 @@
 """Students that begin as another one."""
 
+from pathlib import Path
+
 import keras
+
+from keras_kd.models.pretrained import load_pretrained
 
 
 def start_from(student, path):
@@ -12,7 +16,9 @@ def start_from(student, path):
 
     Args:
         student: The student; changed in place.
-        path: A `.keras` file.
+        path: A `.keras` file, or a Hugging Face folder, of whose model the
+            layers below the head are copied: of a language model of the same
+            shape, for example.
 
     Returns:
         Names of the student's layers that were left as they are.
@@ -28,10 +34,7 @@ def start_from(student, path):
     """
     import keras_hub
 
-    given = {
-        layer.name: layer.get_weights()
-        for layer in keras.saving.load_model(path, compile=False).layers
-    }
+    given = {layer.name: layer.get_weights() for layer in _load(path).layers}
     own = {layer.name: layer for layer in student.layers if layer.weights}
     left = []
     for name, layer in own.items():
@@ -50,3 +53,9 @@ def start_from(student, path):
             "the student the same kind and sizes."
         )
     return left
+
+
+def _load(path):
+    if Path(path).is_dir():
+        return load_pretrained(path, task_head=None)
+    return keras.saving.load_model(path, compile=False)

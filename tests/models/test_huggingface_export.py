@@ -110,6 +110,24 @@ def test_students_of_all_families(tmp_path, tokenizer, family, head):
     assert difference(student, tmp_path / "out", head) < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("family", "pad", "positions"),
+    [("bert", 0, 40), ("distilbert", 0, 40), ("roberta", 1, 38)],
+)
+def test_truncation_cuts_at_the_positions(
+    tmp_path, tokenizer, family, pad, positions
+):
+    model = make_teacher(family, "sequence", 2)
+    config = config_of(model, "sequence", pad)
+    assert config["max_position_embeddings"] == 40
+    write_folder(tmp_path / "out", model, config, "sequence", tokenizer)
+    transformers = pytest.importorskip("transformers", reason="reads folders")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert theirs.model_max_length == positions
+    ids = theirs("fine film " * 50, truncation=True)["input_ids"]
+    assert len(ids) == positions
+
+
 def test_a_bert_from_scratch(tmp_path, tokenizer):
     student = stir(bert_student(len(tiny.WORDS), 3, 2, 8, 2, max_length=16))
     labels = ["bad", "so so", "good"]

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from fnmatch import fnmatch
 from pathlib import Path
 
 import keras
@@ -828,6 +829,8 @@ def test_hub_name(tmp_path, monkeypatch):
     ((name, patterns),) = asked
     assert name == "someone/model"
     assert "*.bin" not in patterns and "*.safetensors" in patterns
+    # XLM-R's tokenizer, where there is no tokenizer.json.
+    assert any(fnmatch("sentencepiece.bpe.model", one) for one in patterns)
 
 
 def test_labels(tmp_path):

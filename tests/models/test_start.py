@@ -1,10 +1,14 @@
 """Students that begin as a saved one."""
 
+import keras
 import numpy as np
 import pytest
 
+from keras_kd.models.pretrained import load_pretrained
 from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
+from tests import tiny
+from tests import tiny_language_models as tiny_lm
 
 
 @pytest.fixture
@@ -58,3 +62,25 @@ def test_a_shorter_position_table_stays_fresh(tmp_path):
     student = build_student("transformer", 12, 2, width=4, max_length=16)
     left = start_from(student, tmp_path / "student.keras")
     assert left == ["position_embedding"]
+
+
+def test_a_language_model_of_the_same_shape(tmp_path):
+    """Its head is none of a task; what is below it is copied."""
+    folder = tiny_lm.write_masked_lm(tmp_path / "model")
+    student = build_student(
+        "bert", len(tiny.WORDS), 2, 3, 12, heads=3, intermediate=16,
+        max_length=16,
+    )  # fmt: skip
+    assert start_from(student, folder) == ["pooled_dense", "logits"]
+    given = load_pretrained(folder, None)
+    inputs = {
+        "token_ids": np.array([[2, 7, 9, 3]], "int32"),
+        "segment_ids": np.zeros((1, 4), "int32"),
+        "padding_mask": np.ones((1, 4), "int32"),
+    }
+    last = student.get_layer("transformer_layer_2").output
+    np.testing.assert_allclose(
+        keras.Model(student.input, last)(inputs),
+        given(inputs)["sequence_output"],
+        rtol=1e-5,
+    )

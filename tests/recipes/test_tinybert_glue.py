@@ -43,7 +43,7 @@ def test_general_stage_then_both_of_a_task(folder, capsys):
     run(
         "--stage=general", f"--data={folder / 'texts.txt'}", *common,
         f"--run={general}", "--steps=40", "--evaluate-every=20",
-        "--learning-rate=0.05",
+        "--learning-rate=0.05", "--validation-texts=60", "--test-texts=20",
     )  # fmt: skip
     history = json.loads((general / "unit/result.json").read_text())["history"]
     assert history[0]["validation"] < history[-1]["validation"] < 0
