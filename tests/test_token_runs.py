@@ -215,7 +215,7 @@ class TestReading:
         assert cli.main(["predict", str(run.folder), *pair]) == 0
         line = capsys.readouterr().out
         assert line.startswith("fine fun\tit was [fine fun] the film\t0.")
-        flags = ["predict", str(run.folder), "--answers", "3", *pair]
+        flags = ["predict", str(run.folder), *pair, "--answers", "3"]
         assert cli.main(flags) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == line.rstrip("\n") and len(lines) == 3

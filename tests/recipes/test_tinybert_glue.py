@@ -91,7 +91,7 @@ def test_general_stage_needs_no_head(classes, folder, monkeypatch):
     run(
         "--stage=general", f"--data={folder / 'texts.txt'}", *SIZES,
         f"--teacher={teacher}", f"--run={folder / 'general'}",
-        "--max-length=16",
+        "--max-length=16", "--validation-texts=60", "--test-texts=20",
     )  # fmt: skip
     assert -100 < scores[0] < 0
     student = keras.saving.load_model(folder / "general" / "student.keras")
