@@ -1,5 +1,7 @@
 """A task learned from a language model and from random numbers."""
 
+import pytest
+
 from tests import tiny
 from tests import tiny_language_models as tiny_lm
 from tests.recipes.files import stored
@@ -10,6 +12,7 @@ SHAPE += ["--intermediate=16", "--max-length=8", "--steps=2"]
 SHAPE += ["--evaluate-every=2", "--batch-size=8", "--validation-rows=12"]
 
 
+@pytest.mark.slow
 def test_same_students_of_three_starts(run_recipe, tmp_path):
     starts = {
         name: tiny_lm.write_masked_lm(tmp_path / name, seed=seed)

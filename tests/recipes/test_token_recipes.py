@@ -116,7 +116,9 @@ def test_squad(run_recipe, no_files, tmp_path):
     assert "answer F1" in out
 
 
-@pytest.mark.parametrize("with_train", [True, False])
+@pytest.mark.parametrize(
+    "with_train", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_cmrc2018(run_recipe, no_files, tmp_path, monkeypatch, with_train):
     from keras_kd.teachers import fresh
 
