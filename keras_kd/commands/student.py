@@ -75,8 +75,10 @@ def _predict(options):
     for text in texts:
         ((answer, probability),) = student.predict([text])
         asked = [text] if isinstance(text, str) else text
-        ranked = [(answer, probability), *student.task.further(answer)]
-        for answer, probability in ranked[: options.answers]:
+        ranked = [(answer, probability)]
+        if options.answers > 1:
+            ranked += student.task.further(answer)[: options.answers - 1]
+        for answer, probability in ranked:
             columns = [student.task.show(answer), *asked]
             if probability is not None:
                 columns.insert(1, f"{probability:.3f}")
