@@ -69,19 +69,20 @@ class Questions:
         self.without_questions = 0
 
     @property
-    def counts(self):
-        """How often each of these was found."""
+    def ids(self):
+        """The questions of answers that are not where the file says."""
         return {
-            "answers_whose_offset_was_repaired": len(self.repaired),
-            "answers_that_the_context_does_not_hold": len(self.without_place),
-            "contexts_without_questions": self.without_questions,
+            "answers_whose_offset_was_repaired": self.repaired,
+            "answers_that_the_context_does_not_hold": self.without_place,
         }
 
     @property
-    def ids(self):
-        """Whose answers they were; the names are those of `counts`."""
-        repaired, without_place, _ = self.counts
-        return {repaired: self.repaired, without_place: self.without_place}
+    def counts(self):
+        """How often each of these was found, and contexts without any."""
+        return {
+            **{name: len(ids) for name, ids in self.ids.items()},
+            "contexts_without_questions": self.without_questions,
+        }
 
     def __iter__(self):
         self._forget()
