@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_kd.models.layer_replacement import replace_layers
 from keras_kd.models.weight_quantization import LARGEST_SMALL_TABLE
 from keras_kd.models.weight_quantization import is_large_table
 
@@ -69,18 +70,13 @@ def with_embedding_lookups(model):
     Raises:
         ValueError: It has no such table.
     """
-    large = [layer for layer in model.layers if is_large_table(layer)]
-    if not large:
+    replaced = replace_layers(model, is_large_table, EmbeddingLookup)
+    if replaced is model:
         raise ValueError(
             "There is no word table to make small: no keras.layers.Embedding "
             f"of more than {LARGEST_SMALL_TABLE} rows. Use 'dynamic'."
         )
-    return keras.models.clone_model(
-        model,
-        clone_function=lambda layer: (
-            EmbeddingLookup(layer) if layer in large else layer
-        ),
-    )
+    return replaced
 
 
 def quantize_tables(content, bits):

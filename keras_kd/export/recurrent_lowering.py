@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from keras_kd.models.bidirectional import is_plain_bidirectional
+from keras_kd.models.layer_replacement import replace_layers
 
 # Columns of a kernel by gate, in the order in which Keras has them and in the
 # one here: the gates with a sigmoid stand together.
@@ -202,11 +203,4 @@ def with_fast_loops(model):
         Another model; the model itself, if there is nothing to replace. The
         new one takes one row at a time.
     """
-    if not any(map(is_plain_bidirectional, model.layers)):
-        return model
-    return keras.models.clone_model(
-        model,
-        clone_function=lambda layer: (
-            BidirectionalLoop(layer) if is_plain_bidirectional(layer) else layer
-        ),
-    )
+    return replace_layers(model, is_plain_bidirectional, BidirectionalLoop)

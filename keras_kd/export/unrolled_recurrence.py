@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_kd.export.recurrent_lowering import BidirectionalLoop
 from keras_kd.models.bidirectional import is_plain_bidirectional
+from keras_kd.models.layer_replacement import replace_layers
 
 
 class UnrolledRecurrence(BidirectionalLoop):
@@ -90,13 +91,4 @@ def with_unrolled_recurrence(model):
             "with Keras' own activations, become files without a loop. "
             f"Received: {others}. Build the student with `recurrent_student`."
         )
-    if not any(map(is_plain_bidirectional, model.layers)):
-        return model
-    return keras.models.clone_model(
-        model,
-        clone_function=lambda layer: (
-            UnrolledRecurrence(layer)
-            if is_plain_bidirectional(layer)
-            else layer
-        ),
-    )
+    return replace_layers(model, is_plain_bidirectional, UnrolledRecurrence)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_kd.models.bidirectional import is_plain_bidirectional
+from keras_kd.models.layer_replacement import replace_layers
 
 
 class BlockLSTM(keras.layers.Layer):
@@ -109,16 +110,9 @@ def with_block_lstms(model):
         Another model; the model itself, if there is nothing to replace, or a
         GPU, for which Keras has a faster one.
     """
-    if tf.config.list_logical_devices("GPU") or not any(
-        map(is_block_lstm, model.layers)
-    ):
+    if tf.config.list_logical_devices("GPU"):
         return model
-    return keras.models.clone_model(
-        model,
-        clone_function=lambda layer: (
-            BlockLSTM(layer) if is_block_lstm(layer) else layer
-        ),
-    )
+    return replace_layers(model, is_block_lstm, BlockLSTM)
 
 
 def is_block_lstm(layer):
