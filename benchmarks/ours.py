@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from benchmarks.divergence import divergence
-from benchmarks.preparation import litert_runtime
+from benchmarks.preparation import converted_teacher
 from keras_kd import batch
 from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
@@ -219,7 +219,7 @@ class _Files:
         )
         self.teacher = Teacher.open(self.folder / "teacher")
         self.keras = keras_runtime(self.teacher.model)
-        self.litert = litert_runtime(setting)
+        self.litert = converted_teacher(setting)
         self.targets = TeacherTargets(
             self.folder / "targets", self.teacher.fingerprint
         )

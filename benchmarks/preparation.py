@@ -64,7 +64,7 @@ def prepare(setting):
     convert_teacher(teacher.model, folder / LITERT_FILE)
     conversion = time.perf_counter() - start
     # Whose targets they are makes no difference to a step's time.
-    runtime = litert_runtime(setting)
+    runtime = converted_teacher(setting)
     targets = TeacherTargets(folder / "targets", teacher.fingerprint)
     targets.label(runtime, rows)
     np.save(folder / "targets.npy", targets.lookup(rows.keys())["logits"])
@@ -84,15 +84,13 @@ def prepare(setting):
     return {"describe": lambda: description}
 
 
-def litert_runtime(setting):
-    """The converted teacher, as `keras_kd.teaching.teacher_runtime` has it."""
-    from keras_kd.batch import LOGITS
-    from keras_kd.export.litert_runner import LiteRTModel
+def converted_teacher(setting):
+    """The runtime of the converted teacher, as a run labels with it."""
+    from keras_kd.export.litert_runner import litert_runtime
 
-    model = LiteRTModel(
-        Path(setting["folder"]) / LITERT_FILE, num_threads=setting["threads"]
+    return litert_runtime(
+        Path(setting["folder"]) / LITERT_FILE, setting["threads"]
     )
-    return model.input_names, lambda x: {LOGITS: model.predict(x)}
 
 
 def sample(source, count, seed=0):

@@ -9,11 +9,23 @@ from keras_kd import batch
 from keras_kd.data.batches import by_length
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.token_outputs import TokenOutputs
+from keras_kd.models.inference_encoder import for_inference
 
 
-def keras_runtime(model):
-    """`(input names, predict)` of a Keras model, for `predict_rows`."""
+def keras_runtime(model, plain=False):
+    """`(input names, predict)` of a Keras model, for `predict_rows`.
+
+    It reads the model's own variables: what is trained meanwhile is seen.
+
+    Args:
+        model: A `keras.Model` by the contract of `keras_kd.batch`.
+        plain: Whether every layer is run as it is, rather than by
+            `keras_kd.models.inference_encoder`, which is faster: to measure
+            how fast the model itself is.
+    """
     names = batch.input_names(model)
+    if not plain:
+        model = for_inference(model)
 
     def call(features):
         inputs = batch.select_inputs(model, features)

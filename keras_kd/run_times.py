@@ -36,7 +36,7 @@ def run_times(models, count=ROWS):
             runtime = getattr(model, "framework", "LiteRT")
             threads = model.num_threads
         else:
-            names, predict = keras_runtime(model)
+            names, predict = keras_runtime(model, plain=True)
             runtime, threads = "Keras", keras_threads()
         inputs = [gather_inputs(rows, [p], names) for p in positions]
         lengths = rows.lengths(batch.TOKEN_IDS, positions)

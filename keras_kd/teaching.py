@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 from pathlib import Path
 
 from keras_kd.atomic_files import read_json
@@ -24,6 +23,7 @@ from keras_kd.models.narrowing import narrow_from_teacher
 from keras_kd.models.pretrained import MissingHead
 from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
+from keras_kd.run_times import usable_cores
 from keras_kd.teachers.ensemble import TeacherEnsemble
 from keras_kd.teachers.ensemble import pick_weights
 from keras_kd.teachers.teacher import SETTINGS_FILE
@@ -399,10 +399,9 @@ def teacher_runtime(teacher, name, folder):
     if name == "keras":
         return keras_runtime(teacher.model)
     from keras_kd.export.litert import convert_teacher
-    from keras_kd.export.litert_runner import LiteRTModel
+    from keras_kd.export.litert_runner import litert_runtime
 
     path = Path(folder) / f"teacher-{teacher.fingerprint['weights']}.tflite"
     if not path.exists():
         convert_teacher(teacher.model, path)
-    model = LiteRTModel(path, num_threads=os.cpu_count())
-    return model.input_names, lambda features: {LOGITS: model.predict(features)}
+    return litert_runtime(path, num_threads=usable_cores())

@@ -56,7 +56,9 @@ def convert(
     from keras_kd.export.embedding_lookup import with_embedding_lookups
     from keras_kd.export.recurrent_lowering import with_fast_loops
     from keras_kd.export.unrolled_recurrence import with_unrolled_recurrence
+    from keras_kd.models.inference_encoder import for_inference
 
+    model = for_inference(model)
     bits = TABLE_BITS.get(quantization)
     if bits is not None:
         model = with_embedding_lookups(model)

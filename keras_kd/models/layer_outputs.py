@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 from keras_kd import batch
+from keras_kd.models.layer_replacement import is_functional
+from keras_kd.models.layer_replacement import leaves
 
 HIDDEN_STATES = "hidden_states"
 ATTENTION = (
@@ -108,7 +110,7 @@ class _Tracing:
         self.pooled = None
         self._before_dropout = {}
         self._names = {}
-        self._attends = any(map(_attentions, _leaves(model)))
+        self._attends = any(map(_attentions, leaves(model)))
         self._is_block = _attentions if self._attends else _is_recurrent
         self.inputs = keras.tree.map_structure(
             lambda x: keras.Input(x.shape[1:], dtype=x.dtype, name=x.name),
@@ -130,7 +132,7 @@ class _Tracing:
         )
 
     def _call(self, layer, path, *args, **kwargs):
-        if _is_functional(layer):
+        if is_functional(layer):
             outputs = self._run(layer, args[0], path)
         elif self._is_block(layer):
             outputs = self._call_block(layer, *args, **kwargs)
@@ -269,19 +271,6 @@ def _seen(attention):
         yield seen
     finally:
         object.__delattr__(attention, "_compute_attention")
-
-
-def _is_functional(layer):
-    return isinstance(layer, keras.Model) and hasattr(layer, "_inputs_struct")
-
-
-def _leaves(model):
-    """The layers of a functional model, those of models inside of it too."""
-    for layer in model.layers:
-        if _is_functional(layer):
-            yield from _leaves(layer)
-        else:
-            yield layer
 
 
 def _attentions(layer):
