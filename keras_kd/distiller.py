@@ -16,6 +16,7 @@ from keras_kd.model_checks import check_reads_logits
 from keras_kd.model_checks import check_same_outputs
 from keras_kd.model_checks import check_schedules
 from keras_kd.model_checks import computes_in_float16
+from keras_kd.models.inference_encoder import for_inference
 from keras_kd.models.layer_outputs import observe
 from keras_kd.models.weight_quantization import WeightQuantization
 
@@ -139,7 +140,9 @@ class Distiller(keras.Model):
             check_same_outputs(
                 self.student, teacher, self.objective.matched_outputs()
             )
-            observed = observe(teacher, self.objective.teacher_outputs())
+            observed = observe(
+                for_inference(teacher), self.objective.teacher_outputs()
+            )
         self._get_teacher = lambda: teacher
         self._get_observed_teacher = lambda: observed
 

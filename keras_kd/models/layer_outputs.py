@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_kd import batch
+from keras_kd.models.inference_encoder import InferenceEncoder
 from keras_kd.models.layer_replacement import is_functional
 from keras_kd.models.layer_replacement import leaves
 
@@ -149,6 +150,8 @@ class _Tracing:
         attention = {}
         number = str(len(self.blocks) + 1)
         if self._attends and number in self.with_attention:
+            if isinstance(layer, InferenceEncoder):
+                layer = layer.layer
             outputs = _WithAttention(layer)(*args, **kwargs)
             attention = {name: outputs.pop(name) for name in ATTENTION}
             outputs = outputs["outputs"]

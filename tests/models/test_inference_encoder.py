@@ -8,6 +8,7 @@ import pytest
 from keras_kd.inference import keras_runtime
 from keras_kd.models.inference_encoder import InferenceEncoder
 from keras_kd.models.inference_encoder import for_inference
+from keras_kd.models.layer_outputs import layer_outputs
 
 ROWS, LENGTH = 4, 9
 
@@ -104,6 +105,15 @@ def test_a_runtime_sees_what_is_trained_meanwhile(features):
         after, model(features)["sequence_output"], atol=1e-5
     )
     assert np.abs(after - before).max() > 0.1
+
+
+def test_its_states_and_attention_are_seen(features):
+    model = backbone()
+    names = ["hidden_states/1", "hidden_states/2", "attention_scores/2"]
+    expected = layer_outputs(model, names)(features)
+    received = layer_outputs(for_inference(model), names)(features)
+    for name in names:
+        np.testing.assert_allclose(received[name], expected[name], atol=1e-5)
 
 
 def test_other_models_are_given_back():
