@@ -20,7 +20,9 @@ def labelling(setting):
 
     `sorted` has keras_kd's own batches, of like length; `padded` has batches
     of one length, in the order of the rows; `int8` is `sorted` with the linear
-    layers in dynamic int8.
+    layers in dynamic int8. `products` computes the linear layers of the encoder
+    for the batches of `sorted`, and nothing else: no float32 labelling on these
+    batches can take less.
     """
     torch = import_torch(setting)
     teacher = open_teacher(setting)
@@ -48,7 +50,30 @@ def labelling(setting):
     def like_length(rows):
         return by_length(rows.lengths("token_ids"))
 
+    def products(count):
+        linear = [
+            layer
+            for layer in teacher.base_model.encoder.modules()
+            if isinstance(layer, torch.nn.Linear)
+        ]
+        rows = first_rows(setting, count)
+        lengths = rows.lengths("token_ids")
+        seconds = 0.0
+        with torch.inference_mode():
+            for chosen in like_length(rows):
+                tokens = len(chosen) * lengths[chosen].max()
+                inputs = {
+                    width: torch.rand(tokens, width)
+                    for width in {layer.in_features for layer in linear}
+                }
+                start = time.perf_counter()
+                for layer in linear:
+                    layer(inputs[layer.in_features])
+                seconds += time.perf_counter() - start
+        return {"seconds": seconds}
+
     jobs = {
+        "products": products,
         "sorted": lambda count: run(teacher, count, like_length),
         "padded": lambda count: run(
             teacher, count, in_order, setting["length"]
