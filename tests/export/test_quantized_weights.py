@@ -48,6 +48,21 @@ def same(one, other):
     )
 
 
+def three_projections(weights, path):
+    """Those of queries, keys and values as the one product of a file."""
+    kernels = [
+        weights[path.replace("query/kernel", f"{name}/kernel")]
+        for name in ("query", "key", "value")
+    ]
+    scales = [kernels[0].shape[-1] ** -0.5, 1.0, 1.0]
+    return np.concatenate(
+        [
+            kernel.reshape(len(kernel), -1).T * scale
+            for kernel, scale in zip(kernels, scales)
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "quantization"),
     [
@@ -68,7 +83,8 @@ def test_files_hold_the_rounded_weights(kind, quantization, tmp_path):
     content = convert(student, tmp_path / "model", quantization, 1, LENGTH)
     found = quantized_tensors(content)
     with WeightQuantization(student, quantization).applied():
-        weights = [weight.numpy() for weight in student.weights]
+        by_path = {weight.path: weight.numpy() for weight in student.weights}
+    weights = list(by_path.values())
     # Tables as they are; kernels as outputs by inputs, whose outputs, the
     # gates of recurrent layers among them, may come in another order.
     forms = [weight for weight in weights if weight.ndim == 2]
@@ -77,6 +93,11 @@ def test_files_hold_the_rounded_weights(kind, quantization, tmp_path):
         if weight.ndim == 3:
             forms.append(weight.reshape(len(weight), -1).T)
             forms.append(weight.reshape(-1, weight.shape[-1]).T)
+    forms += [
+        three_projections(by_path, path)
+        for path in by_path
+        if path.endswith("query/kernel")
+    ]
     assert any(len(tensor) == VOCABULARY for tensor in found)
     assert len(found) >= 2
     for tensor in found:
