@@ -15,6 +15,7 @@ from keras_kd import batch
 from keras_kd.data.pipeline import training_batches
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
+from keras_kd.inference import in_pieces
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.losses.soft_targets import SoftTargets
@@ -59,7 +60,7 @@ def labelling(setting):
 
     return {
         "sorted": lambda count: timed(files.keras, False, count),
-        "padded": lambda count: timed(files.keras_in_pieces(), True, count),
+        "padded": lambda count: timed(files.keras_in_pieces, True, count),
         "int8": lambda count: timed(files.litert, False, count),
     }
 
@@ -219,6 +220,8 @@ class _Files:
         )
         self.teacher = Teacher.open(self.folder / "teacher")
         self.keras = keras_runtime(self.teacher.model)
+        # For rows that are longer than the plan of `predict_rows` thinks.
+        self.keras_in_pieces = in_pieces(self.keras, TOKENS_PER_BATCH)
         self.litert = converted_teacher(setting)
         self.targets = TeacherTargets(
             self.folder / "targets", self.teacher.fingerprint
@@ -232,25 +235,10 @@ class _Files:
             rows = RowsOfOneLength(rows, self.setting["length"])
         return rows
 
-    def keras_in_pieces(self):
-        """The Keras runtime, for rows that are longer than the plan thinks."""
-        names, predict = self.keras
-        size = max(1, TOKENS_PER_BATCH // self.setting["length"])
-
-        def in_pieces(features):
-            count = len(features[batch.TOKEN_IDS])
-            parts = [
-                predict({n: x[i : i + size] for n, x in features.items()})
-                for i in range(0, count, size)
-            ]
-            return {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
-
-        return names, in_pieces
-
     def label(self, name, count, folder):
         """Labels the first rows into a folder, as `Teacher.label` does."""
         runtime = {
-            "padded": self.keras_in_pieces(),
+            "padded": self.keras_in_pieces,
             "sorted": self.keras,
             "int8": self.litert,
         }[name]

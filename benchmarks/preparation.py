@@ -86,7 +86,7 @@ def prepare(setting):
 
 def converted_teacher(setting):
     """The runtime of the converted teacher, as a run labels with it."""
-    from keras_kd.export.litert_runner import litert_runtime
+    from keras_kd.export.litert import litert_runtime
 
     return litert_runtime(
         Path(setting["folder"]) / LITERT_FILE, setting["threads"]

@@ -21,6 +21,7 @@ from benchmarks.worker import TENSORFLOW_THREADS
 from benchmarks.worker import Worker
 from keras_kd.data.errors import DataError
 from keras_kd.evaluation.machine import machine_description
+from keras_kd.evaluation.machine import usable_cores
 
 PARTS = {
     "labelling": labelling_table.measure,
@@ -93,7 +94,7 @@ def make_parser():
     )
     add("--epochs", type=int, default=10, help="epochs of the distillation")
     add("--length", type=int, help="the most tokens of a row (default: 128)")
-    add("--threads", type=int, default=core_count())
+    add("--threads", type=int, default=usable_cores())
     for name, what in {
         "rows": "rows of the distillation",
         "batch-size": "rows of a training batch",
@@ -179,13 +180,6 @@ def peer_versions():
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
-
-
-def core_count():
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 if __name__ == "__main__":

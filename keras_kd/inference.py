@@ -63,6 +63,27 @@ def _one_graph(call, names):
     return lambda features: graph()(features)
 
 
+def in_pieces(runtime, tokens):
+    """The same runtime, which is given so many tokens of a batch at once.
+
+    Args:
+        runtime: As in `predict_batches`.
+        tokens: The most tokens of a piece, padding included; one row at least.
+    """
+    names, predict = runtime
+
+    def predict_pieces(features):
+        rows, length = features[batch.TOKEN_IDS].shape
+        size = max(1, tokens // max(1, length))
+        pieces = [
+            predict({n: x[i : i + size] for n, x in features.items()})
+            for i in range(0, rows, size)
+        ]
+        return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
+
+    return names, predict_pieces
+
+
 def predict_batches(runtime, rows, positions=None, tokens_per_batch=8192):
     """Yields `(positions, outputs by name)`, batches of like length.
 

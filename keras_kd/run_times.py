@@ -1,13 +1,12 @@
 """What one text costs, in the teacher, the student and the exported files."""
 
-import os
-
 import keras
 import numpy as np
 
 from keras_kd import batch
 from keras_kd.data.batches import gather_inputs
 from keras_kd.evaluation.latency import latency
+from keras_kd.evaluation.machine import usable_cores
 from keras_kd.inference import keras_runtime
 
 ROWS = 50
@@ -62,10 +61,3 @@ def keras_threads():
 
         given = tf.config.threading.get_intra_op_parallelism_threads()
     return given or usable_cores()
-
-
-def usable_cores():
-    """The cores that this process may use, which TensorFlow uses all."""
-    if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()

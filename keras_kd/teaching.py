@@ -11,6 +11,7 @@ from keras_kd.batch import named_outputs
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import training_batches
 from keras_kd.distiller import Distiller
+from keras_kd.evaluation.machine import usable_cores
 from keras_kd.evaluation.significance import label_order_check
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
@@ -23,7 +24,6 @@ from keras_kd.models.narrowing import narrow_from_teacher
 from keras_kd.models.pretrained import MissingHead
 from keras_kd.progress import TrainingProgress
 from keras_kd.progress import progress_bar
-from keras_kd.run_times import usable_cores
 from keras_kd.teachers.ensemble import TeacherEnsemble
 from keras_kd.teachers.ensemble import pick_weights
 from keras_kd.teachers.teacher import SETTINGS_FILE
@@ -399,7 +399,7 @@ def teacher_runtime(teacher, name, folder):
     if name == "keras":
         return keras_runtime(teacher.model)
     from keras_kd.export.litert import convert_teacher
-    from keras_kd.export.litert_runner import litert_runtime
+    from keras_kd.export.litert import litert_runtime
 
     path = Path(folder) / f"teacher-{teacher.fingerprint['weights']}.tflite"
     if not path.exists():

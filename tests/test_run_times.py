@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_kd import run_times as module
+from keras_kd.evaluation.machine import usable_cores
 from keras_kd.run_times import run_times
-from keras_kd.run_times import usable_cores
 
 
 class File:

@@ -29,7 +29,7 @@ def machine_description() -> dict:
     """
     description = {
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "memory_gb": _memory(),
         "gpu": _gpus(),
         "system": platform.platform(terse=True),
@@ -39,18 +39,19 @@ def machine_description() -> dict:
     return {key: value for key, value in description.items() if value}
 
 
+def usable_cores():
+    """The cores that this process may use, which TensorFlow uses all."""
+    if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
 def _processor():
     information = _read(Path("/proc/cpuinfo"))
     for line in information.splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores():
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _memory():

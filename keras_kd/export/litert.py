@@ -25,6 +25,11 @@ from keras_kd.export.operations import operations
 from keras_kd.export.score_gates import CLASSIFICATION
 from keras_kd.export.score_gates import check_kind
 from keras_kd.export.score_gates import targets_of_rows
+from keras_kd.inference import in_pieces
+
+# Of a large batch, for each thread: what is between two layers then stays in
+# the processor's second-level cache.
+TOKENS_AT_ONCE = 256
 
 
 def export_litert(
@@ -198,6 +203,19 @@ def convert_teacher(teacher, path, quantization="dynamic"):
         load_file(temporary)
         check_operations(temporary)
     return LiteRTModel(path)
+
+
+def litert_runtime(path, num_threads):
+    """`(input names, predict)` of a file, for `keras_kd.inference`.
+
+    Args:
+        path: A file that takes any number of rows of any length, such as
+            `convert_teacher` writes.
+        num_threads: Threads of the interpreter.
+    """
+    model = LiteRTModel(path, num_threads)
+    runtime = model.input_names, model.predict_named
+    return in_pieces(runtime, TOKENS_AT_ONCE * num_threads)
 
 
 def run_conversion(

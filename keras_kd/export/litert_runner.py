@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd.batch import LOGITS
 from keras_kd.batch import PADDING_MASK
-from keras_kd.batch import TOKEN_IDS
 from keras_kd.batch import named_outputs
 from keras_kd.export.attachments import read_attachments
 from keras_kd.export.standard_error import held_back
@@ -14,31 +12,6 @@ from keras_kd.export.standard_error import is_no_note
 
 # Shorter rows keep some padding: a student may ask for two neighbours.
 SHORTEST = 8
-# Of a large batch, for each thread: what is between two layers then stays in
-# the processor's second-level cache.
-TOKENS_AT_ONCE = 256
-
-
-def litert_runtime(path, num_threads):
-    """`(input names, predict)` of a file, for `keras_kd.inference`.
-
-    Args:
-        path: A file that takes any number of rows of any length and gives
-            logits, such as `convert_teacher` writes.
-        num_threads: Threads of the interpreter.
-    """
-    model = LiteRTModel(path, num_threads)
-
-    def predict(features):
-        rows, length = features[TOKEN_IDS].shape
-        size = max(1, TOKENS_AT_ONCE * num_threads // max(1, length))
-        pieces = [
-            model.predict({n: x[i : i + size] for n, x in features.items()})
-            for i in range(0, rows, size)
-        ]
-        return {LOGITS: np.concatenate(pieces)}
-
-    return model.input_names, predict
 
 
 class LiteRTModel:
