@@ -239,10 +239,10 @@ class Distiller(keras.Model):
         self.accumulation_steps = accumulation_steps
         self._get_trained_student = self._get_observed_student
         if keras.config.backend() == "tensorflow" and not jit_compile:
-            from keras_kd.models.block_lstm import with_block_lstms
+            from keras_kd.models.for_training import for_training
 
             with self._scope():
-                trained = with_block_lstms(self._get_observed_student())
+                trained = for_training(self._get_observed_student())
             self._get_trained_student = lambda: trained
 
     def get_compile_config(self):

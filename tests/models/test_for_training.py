@@ -1,4 +1,4 @@
-"""Bidirectional LSTMs as blocks: Keras' numbers, gradients and training."""
+"""Bidirectional RNNs as blocks: Keras' numbers, gradients and training."""
 
 import keras
 import numpy as np
@@ -7,16 +7,19 @@ import tensorflow as tf
 
 from keras_kd.distiller import Distiller
 from keras_kd.losses.soft_targets import SoftTargets
-from keras_kd.models import block_lstm
+from keras_kd.models import for_training as module
+from keras_kd.models.bag import bag_student
+from keras_kd.models.block_gru import BlockGRU
 from keras_kd.models.block_lstm import BlockLSTM
-from keras_kd.models.block_lstm import is_block_lstm
-from keras_kd.models.block_lstm import with_block_lstms
+from keras_kd.models.for_training import block_of
+from keras_kd.models.for_training import for_training
 from keras_kd.models.recurrent import recurrent_student
 
 ROWS, LENGTH, WIDTH, UNITS = 5, 9, 3, 4
+CELLS = [keras.layers.GRU, keras.layers.LSTM]
 
 
-def bidirectional(cell=keras.layers.LSTM, **options):
+def bidirectional(cell, **options):
     layer = keras.layers.Bidirectional(
         cell(UNITS, return_sequences=True, **options)
     )
@@ -45,13 +48,16 @@ def states_and_gradients(layer, own, mask):
     return [states, *tape.gradient(loss, [x, *weights])]
 
 
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("lengths", [None, [9, 1, 5, 8, 2], [0, 3, 4, 2, 1]])
 @pytest.mark.parametrize("graph", [True, False])
-def test_states_and_gradients_are_those_of_keras(lengths, use_bias, graph):
-    layer = bidirectional(use_bias=use_bias)
+def test_states_and_gradients_are_those_of_keras(
+    cell, lengths, use_bias, graph
+):
+    layer = bidirectional(cell, use_bias=use_bias)
     mask = None if lengths is None else tf.constant(right_padded(lengths))
-    block = BlockLSTM(layer)
+    block = block_of(layer)(layer)
     if graph:
         block = tf.function(block)
     expected = states_and_gradients(layer, layer, mask)
@@ -61,40 +67,48 @@ def test_states_and_gradients_are_those_of_keras(lengths, use_bias, graph):
     assert all(np.abs(values).max() > 1e-3 for values in expected)
 
 
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("graph", [True, False])
-def test_padding_elsewhere_is_an_error(graph):
-    block = BlockLSTM(bidirectional())
+def test_padding_elsewhere_is_an_error(cell, graph):
+    layer = bidirectional(cell)
+    block = block_of(layer)(layer)
     call = tf.function(block) if graph else block
     x, mask = tf.zeros((1, 4, WIDTH)), tf.constant([[False, True, True, True]])
     with pytest.raises(tf.errors.InvalidArgumentError, match="on the right of"):
         call(x, mask=mask)
 
 
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
-    ("layer", "expected"),
+    "options",
     [
-        (lambda: bidirectional(), True),
-        (lambda: bidirectional(keras.layers.GRU), False),
-        (lambda: bidirectional(dropout=0.1), False),
-        (lambda: bidirectional(recurrent_dropout=0.1), False),
-        (lambda: bidirectional(activation="relu"), False),
-        (lambda: bidirectional(dtype="mixed_bfloat16"), False),
-        (lambda: keras.layers.LSTM(3, return_sequences=True), False),
+        {"dropout": 0.1},
+        {"recurrent_dropout": 0.1},
+        {"activation": "relu"},
+        {"dtype": "mixed_bfloat16"},
     ],
+    ids=str,
 )
-def test_which_layers_are_replaced(layer, expected):
-    assert is_block_lstm(layer()) == expected
+def test_layers_that_differ_are_left_to_keras(cell, options):
+    assert block_of(bidirectional(cell, **options)) is None
+
+
+def test_which_layers_are_replaced():
+    assert block_of(bidirectional(keras.layers.GRU)) is BlockGRU
+    assert block_of(bidirectional(keras.layers.LSTM)) is BlockLSTM
+    assert block_of(bidirectional(keras.layers.GRU, reset_after=False)) is None
+    assert block_of(keras.layers.GRU(3, return_sequences=True)) is None
 
 
 def test_model_without_any_stays_itself():
-    student = recurrent_student(20, 2, "gru", units=4, embedding_dim=4)
-    assert with_block_lstms(student) is student
+    student = bag_student(20, 2, embedding_dim=4)
+    assert for_training(student) is student
 
 
-def make_distiller(**options):
+def make_distiller(cell, **options):
     keras.utils.set_random_seed(0)
     student = recurrent_student(
-        20, 2, "lstm", units=4, embedding_dim=4, dropout=0.3
+        20, 2, cell, units=4, embedding_dim=4, dropout=0.3
     )
     distiller = Distiller(student, losses=[SoftTargets(2.0)], **options)
     distiller.compile(keras.optimizers.Adam(0.01))
@@ -104,7 +118,10 @@ def make_distiller(**options):
 @pytest.mark.parametrize(
     "quantization", [None, pytest.param("dynamic", marks=pytest.mark.slow)]
 )
-def test_training_is_that_of_keras_loops(monkeypatch, quantization, tmp_path):
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_training_is_that_of_keras_loops(
+    monkeypatch, cell, quantization, tmp_path
+):
     generator = np.random.default_rng(0)
     x = {
         "token_ids": generator.integers(1, 20, (ROWS, LENGTH)).astype("int32"),
@@ -112,9 +129,9 @@ def test_training_is_that_of_keras_loops(monkeypatch, quantization, tmp_path):
     }
     logits = generator.normal(size=(ROWS, 2)).astype("float32")
     weights = []
-    for replace in (with_block_lstms, lambda model: model):
-        monkeypatch.setattr(block_lstm, "with_block_lstms", replace)
-        distiller = make_distiller(quantization=quantization)
+    for replace in (for_training, lambda model: model):
+        monkeypatch.setattr(module, "for_training", replace)
+        distiller = make_distiller(cell, quantization=quantization)
         for _ in range(3):
             distiller.train_on_batch(x, {"teacher": {"logits": logits}})
         weights.append(distiller.student.get_weights())
