@@ -61,7 +61,8 @@ def to_iob2(tags, scheme):
     """Tags of another scheme as IOB2, and how many had to be repaired.
 
     An `I-` (or `E-`) that continues nothing begins an entity: that is a repair
-    in IOB2 and BIOES, and how IOB1 is meant.
+    in IOB2 and BIOES, and how IOB1 is meant. An entity of BIOES that nothing
+    ends is one, and a repair, too.
 
     Args:
         tags: List of tags of one sentence.
@@ -82,18 +83,16 @@ def to_iob2(tags, scheme):
     """
     result, repairs = [], 0
     open_kind = None  # Of the entity that the next tag may continue.
-    for tag in tags:
+    for tag in [*tags, OUTSIDE]:
         letter, kind = split_tag(tag)
-        if letter == OUTSIDE:
-            result.append(OUTSIDE)
-            open_kind = None
-            continue
         continues = letter in "IE" and kind == open_kind
+        if scheme == "bioes" and open_kind is not None and not continues:
+            repairs += 1
         if letter in "IE" and not continues and scheme != "iob1":
             repairs += 1
-        result.append(f"{'I' if continues else 'B'}-{kind}")
+        result.append(tag if kind is None else f"{'BI'[continues]}-{kind}")
         open_kind = None if letter in "ES" else kind
-    return result, repairs
+    return result[:-1], repairs
 
 
 def entities(tags):

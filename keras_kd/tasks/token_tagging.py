@@ -170,7 +170,7 @@ class TokenTagging(Task):
         except ValueError as error:
             raise DataError(f"{where}: {error}.") from None
         if repairs and counts is not None:
-            counts["tags_that_continued_nothing_and_begin_now"] += repairs
+            counts["tags_that_broke_the_scheme"] += repairs
         unknown = [tag for tag in tags if tag not in self._numbers]
         if unknown:
             raise DataError(

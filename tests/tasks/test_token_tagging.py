@@ -120,7 +120,7 @@ class TestRows:
         counts = collections.Counter()
         rows = make_rows([(["fine", "fun"], ["I-PER", "I-PER"])], counts=counts)
         assert rows.row("label", 0).tolist() == [-1, 3, 4, -1]
-        assert counts == {"tags_that_continued_nothing_and_begin_now": 1}
+        assert counts == {"tags_that_broke_the_scheme": 1}
 
     def test_rows_of_a_file(self, tokenizer, tmp_path):
         path = tmp_path / "train.txt"
