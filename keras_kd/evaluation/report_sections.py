@@ -141,18 +141,19 @@ def class_section(result: dict, plots: list[str]) -> list[str]:
             for name in names
         ]
 
+    things = "entities" if result.get("task") == "token_tagging" else "rows"
     columns = {
         "class": names,
-        "rows": [f"{arms[last][0][name]['support']:,}" for name in names],
+        things: [f"{arms[last][0][name]['support']:,}" for name in names],
     }
     for arm in arms:
         columns[f"F1, {arm_title(arm)}"] = cells(arm, "f1")
     for key in ("precision", "recall"):
         columns[f"{key}, {arm_title(last)}"] = cells(last, key)
     text = (
-        "The same rows class by class, in percent. Precision: how many of the "
-        "rows that were given the class have it. Recall: how many of the rows "
-        "that have it were found."
+        f"The same {things} class by class, in percent. Precision: how many of "
+        f"the {things} that were given the class have it. Recall: how many of "
+        f"the {things} that have it were found."
     )
     table = tables.markdown_table(columns)
     image = _image(plots, CONFUSION_MATRIX, "Confusion matrix")
