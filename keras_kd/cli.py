@@ -17,7 +17,13 @@ from keras_kd.version import __version__
 
 def main(arguments=None):
     """Runs a command; returns the exit status."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(options, "texts") and not rest[0].startswith("-"):
+        # argparse takes no texts after flags that follow the run.
+        options.texts, rest = options.texts + rest, []
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return guarded(options.action, options)
 
 

@@ -567,6 +567,17 @@ class TestPredict:
         answers(None, ("3.250", None))
         assert run("predict", "run", "a film") == (0, "3.250\ta film\n", "")
 
+    def test_flags_before_or_between_or_after_texts(self, run, answers):
+        asked = answers(None, ("3.250", None))
+        flag = ("--answers", "1")
+        run("predict", *flag, "run", "a")
+        run("predict", "run", *flag, "b", "c")
+        run("predict", "run", "d", *flag)
+        assert asked == ["a", "b", "c", "d"]
+        status, _, err = run("predict", "run", "e", "--nothing", "f")
+        assert status == 2
+        assert "unrecognized arguments: --nothing f" in err
+
     def test_pairs(self, run, answers, monkeypatch):
         asked = answers("hypothesis", ("no", 0.75))
         status, out, _ = run("predict", "run", "It rains.", "It is dry.")
