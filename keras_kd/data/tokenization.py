@@ -111,7 +111,7 @@ class Tokenizer:
         segmenter = read_segmenter(path.parent)
         return cls(read_tokenizer_json(path), segmenter=segmenter)
 
-    def save(self, folder, max_length=None):
+    def save(self, folder, max_length=None, num_segments=None):
         """Writes the tokenizer so that `from_folder` and transformers read it.
 
         Args:
@@ -121,6 +121,8 @@ class Tokenizer:
                 text in which the words stand apart already.
             max_length: The most tokens that its model reads: transformers'
                 `truncation=True` cuts there, and without it nowhere.
+            num_segments: How many kinds of tokens its model tells apart:
+                transformers gives `token_type_ids` where there are two.
         """
         folder = Path(folder)
         write_segmenter(folder, self._segmenter)
@@ -135,6 +137,11 @@ class Tokenizer:
         configuration = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
         if max_length is not None:
             configuration["model_max_length"] = max_length
+        if num_segments is not None:
+            kinds = ["token_type_ids"] if num_segments > 1 else []
+            configuration["model_input_names"] = [
+                "input_ids", *kinds, "attention_mask"
+            ]  # fmt: skip
         write_json(folder / "tokenizer_config.json", configuration)
         if self.kind == "wordpiece":
             with write_aside(folder / "vocab.txt") as temporary:

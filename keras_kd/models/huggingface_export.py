@@ -51,8 +51,9 @@ def write_folder(folder, model, config, head, tokenizer, card=None, check=None):
     from safetensors.numpy import save_file
 
     arrays = state_dict(model, config, head)
+    sizes = read_settings(config)
     with folder_aside(folder, marker="model.safetensors") as temporary:
-        tokenizer.save(temporary, read_settings(config).max_length)
+        tokenizer.save(temporary, sizes.max_length, sizes.num_segments)
         write_json(temporary / "config.json", config)
         save_file(
             arrays, temporary / "model.safetensors", metadata={"format": "pt"}

@@ -128,6 +128,24 @@ def test_truncation_cuts_at_the_positions(
     assert len(ids) == positions
 
 
+@pytest.mark.parametrize(
+    ("family", "pad"), [("bert", 0), ("distilbert", 0), ("roberta", 1)]
+)
+def test_pairs_as_transformers_gives_them_to_its_model(
+    tmp_path, tokenizer, family, pad
+):
+    model = make_teacher(family, "sequence", 2)
+    config = config_of(model, "sequence", pad)
+    write_folder(tmp_path / "out", model, config, "sequence", tokenizer)
+    transformers = pytest.importorskip("transformers", reason="reads folders")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    encoded = theirs("fine film", "dull")
+    ((ids, segments),) = tokenizer.encode(["fine film"], 20, ["dull"])
+    assert encoded["input_ids"] == ids and max(segments) == 1
+    expected = segments if family == "bert" else None
+    assert encoded.get("token_type_ids") == expected
+
+
 def test_a_bert_from_scratch(tmp_path, tokenizer):
     student = stir(bert_student(len(tiny.WORDS), 3, 2, 8, 2, max_length=16))
     labels = ["bad", "so so", "good"]
