@@ -82,9 +82,11 @@ def _run(inputs, kernel, bias, recurrent_kernel, recurrent_bias):
     inputs = cut(inputs)
 
     def one_part(part, state, states, kept):
-        more_states, state, more = _forward(inputs.read(part), state, weights)
+        more_states, after, more = _forward(inputs.read(part), state, weights)
         kept = [array.write(part, value) for array, value in zip(kept, more)]
-        return part + 1, state, states.write(part, more_states), kept
+        # It was perhaps traced with a number of rows that nobody knew.
+        after = tf.ensure_shape(after, state.shape)
+        return part + 1, after, states.write(part, more_states), kept
 
     _, _, states, kept = tf.while_loop(
         lambda part, *_: part < parts,
@@ -96,7 +98,7 @@ def _run(inputs, kernel, bias, recurrent_kernel, recurrent_bias):
         upstream = cut(upstream)
 
         def one_part_back(part, carried, sums, inputs_gradients):
-            own, carried, more = _backward(
+            own, before, more = _backward(
                 inputs.read(part),
                 upstream.read(part),
                 carried,
@@ -104,8 +106,9 @@ def _run(inputs, kernel, bias, recurrent_kernel, recurrent_bias):
                 kernel,
                 recurrent_kernel,
             )
+            before = tf.ensure_shape(before, carried.shape)
             sums = [total + value for total, value in zip(sums, more)]
-            return part - 1, carried, sums, inputs_gradients.write(part, own)
+            return part - 1, before, sums, inputs_gradients.write(part, own)
 
         _, _, sums, inputs_gradients = tf.while_loop(
             lambda part, *_: part >= 0,

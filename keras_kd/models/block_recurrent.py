@@ -30,7 +30,12 @@ class BlockRecurrent(keras.layers.Layer, abc.ABC):
     rnn: type
 
     def __init__(self, layer):
-        super().__init__(name=layer.name, trainable=False)
+        super().__init__(
+            name=layer.name,
+            trainable=False,
+            # Not the policy of now, which may be another one.
+            dtype=layer.forward_layer.dtype_policy,
+        )
         self.supports_masking = True
         self.cells = [layer.forward_layer.cell, layer.backward_layer.cell]
         self.units = self.cells[0].units
@@ -46,6 +51,10 @@ class BlockRecurrent(keras.layers.Layer, abc.ABC):
             isinstance(rnn, cls.rnn)
             and rnn.compute_dtype == "float32"
             and not any(c.dropout or c.recurrent_dropout for c in cells)
+            and not any(
+                one.activity_regularizer
+                for one in (layer, rnn, layer.backward_layer)
+            )
         )
 
     def call(self, sequences, mask=None):

@@ -86,6 +86,7 @@ def test_padding_elsewhere_is_an_error(cell, graph):
         {"recurrent_dropout": 0.1},
         {"activation": "relu"},
         {"dtype": "mixed_bfloat16"},
+        {"activity_regularizer": "l2"},
     ],
     ids=str,
 )
@@ -103,6 +104,31 @@ def test_which_layers_are_replaced():
 def test_model_without_any_stays_itself():
     student = bag_student(20, 2, embedding_dim=4)
     assert for_training(student) is student
+
+
+def test_rows_unknown_and_known_in_one_process():
+    """What XLA compiles is shared by all students of the same widths."""
+    x = np.random.default_rng(0).normal(size=(7, LENGTH, WIDTH))
+    signature = [tf.TensorSpec([None, None, WIDTH])]
+    for signature in (signature, None):
+        layer = bidirectional(keras.layers.GRU)
+        block = tf.function(BlockGRU(layer), input_signature=signature)
+        variable = layer.trainable_weights[0].value
+        with tf.GradientTape() as tape:
+            states = block(tf.constant(x, "float32"))
+        assert np.abs(tape.gradient(states, variable)).max() > 0
+        np.testing.assert_allclose(states, layer(x), atol=1e-5)
+
+
+def test_policy_is_that_of_the_layer():
+    layers = [bidirectional(cell) for cell in CELLS]
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        blocks = [block_of(layer)(layer) for layer in layers]
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert [block.compute_dtype for block in blocks] == ["float32"] * 2
 
 
 def make_distiller(cell, **options):
