@@ -157,17 +157,18 @@ def teacher_table(model, dim, tokens=None, tokenizer=None, seed=0):
                 "with."
             )
         table = table[:size]
-    known = np.ones(len(table), bool)
+    rows, known = table, np.ones(len(table), bool)
     if tokens is not None:
-        table, known = _mean_of_pieces(table, tokens, tokenizer)
-    components = project(table[known], dim)
-    narrow = np.zeros((len(table), dim), "float32")
+        rows, known = _mean_of_pieces(table, tokens, tokenizer)
+    # Those of the whole table: a student may have fewer tokens than `dim`.
+    components = project(table, dim, rows[known])
+    narrow = np.zeros((len(rows), dim), "float32")
     narrow[known] = components * (TABLE_DEVIATION / components.std())
     return _fill_missing(narrow, known, seed)
 
 
-def project(table, dim):
-    """Projects a table's rows on their first principal components.
+def project(table, dim, rows=None):
+    """Projects rows on the first principal components of a table.
 
     Rows are centred: what they all have in common, in BERT's tables much of
     their length, tells no token from another and would take up a component.
@@ -177,6 +178,7 @@ def project(table, dim):
     Args:
         table: `[rows, width]`.
         dim: Number of components, at most `min(rows, width)`.
+        rows: What is projected, `[others, width]`; by default the table.
 
     Returns:
         float32 `[rows, dim]`, components in the order of their variance.
@@ -195,6 +197,7 @@ def project(table, dim):
     Source: Pearson 1901; the equation is scores = (X - mean) V, where
     X - mean = U S V^T.
     """
+    rows = table if rows is None else rows
     table = np.asarray(table, "float64")
     if table.ndim != 2 or not np.isfinite(table).all():
         raise ValueError(
@@ -207,13 +210,14 @@ def project(table, dim):
             f"the shape {table.shape}. Received: {dim}. A table can be made "
             "narrower, not wider: use embeddings of that width at most."
         )
-    centred = table - table.mean(axis=0)
+    mean = table.mean(axis=0)
     # R has the same V as the table, and as many rows as the table columns.
-    _, _, components = np.linalg.svd(np.linalg.qr(centred, mode="r"))
+    _, _, components = np.linalg.svd(np.linalg.qr(table - mean, mode="r"))
     components = components[:dim]
     largest = np.abs(components).argmax(axis=1)
     signs = np.sign(components[np.arange(dim), largest])
-    return (centred @ (components * signs[:, None]).T).astype("float32")
+    scores = (rows - mean) @ (components * signs[:, None]).T
+    return scores.astype("float32")
 
 
 def whole_words(vocabulary):
@@ -290,11 +294,12 @@ def _mean_of_pieces(table, tokens, tokenizer):
         pieces = [piece for piece in encoding.ids if piece != tokenizer.unk_id]
         if pieces:
             means[index], known[index] = table[pieces].mean(axis=0), True
-    if not known.any():
+    words = [i for i, t in enumerate(tokens) if not SPECIAL_TOKEN.fullmatch(t)]
+    if not known[words].any():
         raise ValueError(
-            f"The teacher's tokenizer knows none of the {len(tokens)} tokens, "
-            f"which begin with {list(tokens)[:3]}. Expected a vocabulary in "
-            "the teacher's language."
+            f"The teacher's tokenizer knows none of the {len(words)} tokens, "
+            f"which begin with {[tokens[i] for i in words[:3]]}. Expected a "
+            "vocabulary in the teacher's language."
         )
     return means, known
 

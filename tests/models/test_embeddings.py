@@ -262,8 +262,8 @@ def make_model(rows, width=6, layer=keras.layers.Embedding):
     return model, table.astype("float32")
 
 
-def scaled(table, dim):
-    expected = project(table, dim)
+def scaled(table, dim, rows=None):
+    expected = project(table, dim, rows)
     return expected / expected.std() * TABLE_DEVIATION
 
 
@@ -329,13 +329,24 @@ class TestTeacherTable:
         received = teacher_table(model, 3, tokens, Tokenizer(backend))
         assert received.shape == (9, 3)
         np.testing.assert_allclose(
-            received[list(rows)], scaled(means, 3), rtol=1e-4, atol=1e-6
+            received[list(rows)], scaled(table, 3, means), rtol=1e-4, atol=1e-6
         )
         # Nothing is known of two of them: random, and not the same.
         missing = received[[1, 6]]
         assert np.isfinite(missing).all()
         assert np.abs(missing[0] - missing[1]).max() > 1e-3
         assert np.abs(missing).max() < 6 * TABLE_DEVIATION
+
+    def test_fewer_tokens_than_components(self, tokenizer):
+        model, _ = make_model(len(tiny.WORDS))
+        tokens = ["film", "fine"]
+        rows = [tokenizer.vocabulary.index(token) for token in tokens]
+        received = teacher_table(model, 5, tokens, tokenizer)
+        whole = teacher_table(model, 5)[rows]
+        assert np.linalg.matrix_rank(received) == 2
+        np.testing.assert_allclose(
+            received / received.std(), whole / whole.std(), atol=1e-5
+        )
 
     def test_the_same_vocabulary_gives_the_same_table(self, tokenizer):
         model, _ = make_model(len(tiny.WORDS))
@@ -366,7 +377,7 @@ class TestTeacherTable:
         received = teacher_table(model, 2, tokens, Tokenizer(backend))
         expected = [table[4], (table[4] + table[2]) / 2, table[6], table[0]]
         np.testing.assert_allclose(
-            received, scaled(np.stack(expected), 2), rtol=1e-4, atol=1e-6
+            received, scaled(table, 2, np.stack(expected)), rtol=1e-4, atol=1e-6
         )
 
     def test_refusals(self, tokenizer):
@@ -379,7 +390,7 @@ class TestTeacherTable:
         with pytest.raises(ValueError, match="29 tokens.*table 10 rows"):
             teacher_table(small, 3, tokenizer=tokenizer)
         with pytest.raises(ValueError, match="knows none of the 1 tok"):
-            teacher_table(model, 3, ["zzz"], tokenizer)
+            teacher_table(model, 3, ["[PAD]", "[UNK]", "zzz"], tokenizer)
         dense = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
         with pytest.raises(ValueError, match="no embedding called 'token_emb"):
             teacher_table(dense, 3)
