@@ -271,11 +271,11 @@ def examine(teacher, task, rows, floor=None, logits=None):
     value = task.score(logits, references)
     if task.name == "classification":
         _check_label_order(task, logits, references, value)
-    meaning = "given"
+    meaning, enough = "given", True
     if floor is None:
         floor = task.trivial_score(references)
-        meaning = "what answers that ignore the text score"
-    if value <= floor:
+        meaning, enough = "what answers that ignore the text score", False
+    if value < floor or (value == floor and not enough):
         raise TeacherRefused(
             f"The teacher's {task.primary_metric} is {value:.3f} on "
             f"{len(rows)} validation rows; the floor is {floor:.3f} "

@@ -88,6 +88,7 @@ class TestExamine:
         assert "`teacher_floor`" in message
         # On purpose, it is let through.
         assert examine(teacher, task_of(), rows, floor=0.5) == 21 / 41
+        assert examine(teacher, task_of(), rows, floor=21 / 41) == 21 / 41
 
     def test_floor_of_ones_own(self, make):
         rows = [(text, "good") for text, _ in tiny.make_rows(8)[:2]]

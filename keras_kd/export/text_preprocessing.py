@@ -108,13 +108,17 @@ class InGraphTokenizer(tf.Module):
             segment_ids.append(tf.zeros_like(ids) + segment_id)
         token_ids = tf.concat(token_ids, axis=1)
         lengths = token_ids.row_lengths()
-        token_ids = token_ids.to_tensor(default_value=self._pad_id)
+        # A batch of no texts is one token long: RNNs can't run along none.
+        width = tf.maximum(token_ids.bounding_shape(axis=1), 1)
+        shape = tf.stack([tf.size(texts), tf.cast(width, tf.int32)])
+        segment_ids = tf.concat(segment_ids, axis=1).to_tensor(shape=shape)
+        token_ids = token_ids.to_tensor(self._pad_id, shape=shape)
         return {
             batch.TOKEN_IDS: token_ids,
             batch.PADDING_MASK: tf.sequence_mask(
                 lengths, tf.shape(token_ids)[1], dtype=tf.int32
             ),
-            batch.SEGMENT_IDS: tf.concat(segment_ids, axis=1).to_tensor(),
+            batch.SEGMENT_IDS: segment_ids,
         }
 
     def split_words(self, texts):

@@ -72,6 +72,13 @@ def differing_texts(tokenizer, texts, max_length=MAX_LENGTH):
     ]
 
 
+def test_a_batch_of_no_texts_is_a_token_long(tokenizer):
+    """An RNN can't run along rows without tokens, also where there are none."""
+    in_graph = in_graph_tokenizer(tokenizer, MAX_LENGTH)
+    outputs = in_graph(tf.constant([], tf.string))
+    assert {tuple(value.shape) for value in outputs.values()} == {(0, 1)}
+
+
 def test_the_nasty_list_is_long_and_varied(nasty_strings):
     assert len(set(nasty_strings)) >= 330
     text = "".join(nasty_strings)
