@@ -29,4 +29,8 @@ class TokenAccuracy(keras.metrics.Mean):
         used = ops.cast(ops.not_equal(labels, NO_TOKEN), self.dtype)
         if sample_weight is not None:
             used = used * ops.cast(sample_weight, self.dtype)[:, None]
-        return super().update_state(ops.cast(right, self.dtype), used)
+        # Keras would give each row the same weight, however long it is.
+        return super().update_state(
+            ops.reshape(ops.cast(right, self.dtype), (-1,)),
+            ops.reshape(used, (-1,)),
+        )

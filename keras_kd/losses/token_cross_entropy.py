@@ -55,4 +55,7 @@ class TokenCrossEntropy(keras.metrics.Mean):
             ops.convert_to_tensor(y_pred),
             from_logits=True,
         )
-        return super().update_state(values, used)
+        # Keras would give each row the same weight, however long it is.
+        return super().update_state(
+            ops.reshape(values, (-1,)), ops.reshape(used, (-1,))
+        )
