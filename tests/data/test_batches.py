@@ -93,6 +93,10 @@ class TestByLength:
         # 10 alone though it is more than 8, then 2 x 4, then 2 x 3, then 2.
         assert groups == [[1], [2, 3], [0, 5], [4]]
 
+    def test_few_rows_of_all_lengths(self):
+        groups = [g.tolist() for g in by_length([1, 8, 4, 7, 6, 3, 5])]
+        assert groups == [[1, 3, 4], [6, 2], [5], [0]]
+
     def test_each_row_once(self):
         lengths = lengths_of(300)
         groups = list(by_length(lengths, 500))
