@@ -105,6 +105,11 @@ class Comparison(TaughtRun):
         if not of_teacher:
             self.build_student(vocabulary_size=8, num_outputs=2)
         super().prepare()
+        # So is a table that can't be had. A teacher that is yet to be
+        # fine-tuned lends another one afterwards.
+        self.start_of_embeddings()
+        if self.configuration.embeddings == "teacher":
+            self._embeddings = None
         self._logits_loss(1.0)
         if of_teacher or self.configuration.layer_losses:
             student = self.build_student(8, self.task.student_outputs)

@@ -8,6 +8,7 @@ from keras_kd.atomic_files import read_json
 from keras_kd.batch import LOGITS
 from keras_kd.batch import input_names
 from keras_kd.batch import named_outputs
+from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import training_batches
 from keras_kd.distiller import Distiller
@@ -18,6 +19,7 @@ from keras_kd.inference import predict_rows
 from keras_kd.models.embeddings import project
 from keras_kd.models.embeddings import read_word_vectors
 from keras_kd.models.embeddings import teacher_table
+from keras_kd.models.embeddings import token_embedding
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.models.narrowing import narrow_from_teacher
@@ -368,19 +370,33 @@ def start_of_embeddings(name, teacher, tokenizer, width, say=print):
 
     Returns:
         `[vocabulary, width]` float32.
+
+    Raises:
+        ConfigurationError: The vectors are narrower than the table.
     """
     if name == "teacher":
+        model = _first(teacher).model
+        _check_width(width, token_embedding(model).embeddings, "the teacher")
         own = tokenizer.fingerprint != teacher.tokenizer.fingerprint
         tokens = tokenizer.vocabulary if own else None
-        model = _first(teacher).model
         return teacher_table(model, width, tokens, teacher.tokenizer)
     table, found = read_word_vectors(
         name, tokenizer.vocabulary, tokenizer.lowercase
     )
+    _check_width(width, table, f"'{name}'")
     say(f"{found:.1%} of the student's words have a vector in '{name}'.")
     if table.shape[1] != width:
         table = project(table, width)
     return table
+
+
+def _check_width(width, table, source):
+    if width > table.shape[1]:
+        raise ConfigurationError(
+            f"`embedding_dim` must be at most {table.shape[1]}, the width of "
+            f"the word vectors of {source}. Received: {width}. Vectors can be "
+            "made narrower, not wider."
+        )
 
 
 def teacher_runtime(teacher, name, folder):

@@ -17,6 +17,7 @@ from keras_kd.distiller import Distiller
 from keras_kd.evaluation.report import console_table
 from keras_kd.losses import ConfidenceTemperature
 from keras_kd.losses import FocalTemperature
+from keras_kd.models import students
 from keras_kd.models.embeddings import teacher_table
 from keras_kd.models.weight_quantization import WeightQuantization
 from keras_kd.run_folder import RunFolder
@@ -427,6 +428,21 @@ class TestOwnTokens:
         comparison, _ = compare_tiny(embeddings="teacher", arms=["alone"])
         size = comparison.tokenizer.vocabulary_size
         assert tables[-1].shape == (size, 4)
+
+    @pytest.mark.parametrize("from_file", [True, False])
+    def test_vectors_that_are_too_narrow_are_found_at_once(
+        self, compare_tiny, monkeypatch, tmp_path, from_file
+    ):
+        monkeypatch.setattr(compare, "build_student", students.build_student)
+        path = tmp_path / "vectors.txt"
+        path.write_text("fine 1 2 3\nfilm 2 3 1\nweak 0 1 0\n")
+        embeddings = str(path) if from_file else "teacher"
+        width = 3 if from_file else 4
+        with pytest.raises(ConfigurationError) as error:
+            compare_tiny(embeddings=embeddings, embedding_dim=9)
+        assert f"`embedding_dim` must be at most {width}" in str(error.value)
+        assert "Received: 9" in str(error.value)
+        assert not list(tmp_path.rglob("targets*"))
 
 
 @pytest.mark.parametrize("embeddings", ["random", "teacher"])
