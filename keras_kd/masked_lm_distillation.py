@@ -177,26 +177,32 @@ class MaskedLMDistillation:
                 f"({notes['tokens'] / max(notes['seconds'], 1e-9):,.0f} a "
                 "second)"
             )
-        self.masking = None if self.models.causal else self._masking(tokenizer)
+        self.masking = self.held_out_masking = None
+        if not self.models.causal:
+            self._open_masking(tokenizer)
         plan = self._plan()
         self.steps = settings.steps or math.ceil(
             settings.epochs * plan.steps_per_epoch
         )
         self.evaluate_every = settings.evaluate_every or plan.steps_per_epoch
 
-    def _masking(self, tokenizer):
+    def _open_masking(self, tokenizer):
         settings = self.settings
         path = Path(settings.token_counts or self.folder / "token_counts.json")
         counts = open_or_count_tokens(
             path, self.rows["train"], tokenizer, settings.overwrite
         )
-        return TokenMasking(
+        masking = functools.partial(
+            TokenMasking,
             tokenizer,
             settings.mask_share,
             settings.mask_masked,
             settings.mask_random,
-            masking_weights(counts, settings.mask_smoothing),
         )
+        self.masking = masking(masking_weights(counts, settings.mask_smoothing))
+        # A perplexity of rare words is one that no other system reports, and
+        # a teacher may tell them worse than its student.
+        self.held_out_masking = masking()
 
     @property
     def _window(self):
@@ -343,7 +349,7 @@ class MaskedLMDistillation:
 
     def _scorer_of(self, model):
         if self._scorer is None or self._scorer.model is not model:
-            self._scorer = _Scorer(model, self.models, self.masking)
+            self._scorer = _Scorer(model, self.models, self.held_out_masking)
         return self._scorer
 
     def write_model(self, arm, student):
