@@ -20,8 +20,8 @@ from keras_kd.exported_student import ExportedStudent
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import RunFolder
 from keras_kd.run_times import run_times
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.target_shards import file_hash
-from keras_kd.teaching import TeacherRefused
 from keras_kd.training import STUDENT_FILE
 
 TEST_ROWS = "test_rows"

@@ -9,6 +9,7 @@ from keras_kd.memory import keep_freed_memory
 from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.run_folder import RunFolder
 from keras_kd.taught_run import TaughtRun
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.beam_labelling import label_with_beam
 from keras_kd.teachers.teacher import is_saved_teacher
 
@@ -70,7 +71,7 @@ def label(configuration, folder, share=None, beam=None, say=print):
     else:
         try:
             taught.prepare_teacher()
-        except teaching.TeacherRefused as error:
+        except TeacherRefused as error:
             run.refuse_teacher(str(error))
             raise
         run.accept_teacher()

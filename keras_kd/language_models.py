@@ -23,7 +23,7 @@ from keras_kd.models.layer_outputs import layer_outputs
 from keras_kd.models.masked_lm import at_positions
 from keras_kd.models.masked_student import masked_student
 from keras_kd.models.pretrained import load_pretrained
-from keras_kd.teaching import SAMPLE_ROWS
+from keras_kd.student_start import SAMPLE_ROWS
 
 
 class LanguageModels:

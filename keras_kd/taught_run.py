@@ -17,8 +17,10 @@ from keras_kd.inference import keras_runtime
 from keras_kd.preparation import prepare_rows
 from keras_kd.progress import progress_bar
 from keras_kd.run_sources import find_task
+from keras_kd.scoring import predict
 from keras_kd.student_rows import rows_of_student
 from keras_kd.student_rows import student_tokenizer
+from keras_kd.teacher_checks import examine
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.ensemble import TeacherEnsemble
 
@@ -120,7 +122,7 @@ class TaughtRun:
         rows = self.rows.validation
         self._settle_targets()
         self._label(rows, self.teacher, self.targets)
-        self.teacher_validation_score = teaching.examine(
+        self.teacher_validation_score = examine(
             self.teacher,
             self.task,
             rows,
@@ -203,7 +205,7 @@ class TaughtRun:
         if not path.exists():
             rows = self.rows.validation
             moved = self._targets_of(self.targets, rows)
-            exact = teaching.predict(
+            exact = predict(
                 self.task,
                 keras_runtime(self.teacher.model),
                 rows,

@@ -5,27 +5,19 @@ import math
 from pathlib import Path
 
 from keras_kd.atomic_files import read_json
-from keras_kd.batch import LOGITS
-from keras_kd.batch import input_names
-from keras_kd.batch import named_outputs
-from keras_kd.configuration import ConfigurationError
-from keras_kd.data.batches import gather_inputs
 from keras_kd.data.pipeline import training_batches
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.machine import usable_cores
-from keras_kd.evaluation.significance import label_order_check
 from keras_kd.inference import keras_runtime
-from keras_kd.inference import predict_rows
-from keras_kd.models.embeddings import project
-from keras_kd.models.embeddings import read_word_vectors
-from keras_kd.models.embeddings import teacher_table
-from keras_kd.models.embeddings import token_embedding
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import resolve_folder
-from keras_kd.models.narrowing import narrow_from_teacher
 from keras_kd.models.pretrained import MissingHead
 from keras_kd.progress import TrainingProgress
-from keras_kd.progress import progress_bar
+from keras_kd.scoring import score
+from keras_kd.teacher_checks import TeacherRefused
+from keras_kd.teacher_checks import check_length
+from keras_kd.teacher_checks import check_outputs
+from keras_kd.teacher_checks import examine
 from keras_kd.teachers.ensemble import TeacherEnsemble
 from keras_kd.teachers.ensemble import pick_weights
 from keras_kd.teachers.teacher import SETTINGS_FILE
@@ -40,12 +32,6 @@ HEADS = {
     "token": "head for tokens",
     "span": "head for questions",
 }
-# What a narrower copy of a teacher is fitted on.
-SAMPLE_ROWS = 256
-
-
-class TeacherRefused(ValueError):
-    """The teacher would teach nonsense: says which check it failed."""
 
 
 def fine_tune(
@@ -90,22 +76,6 @@ def fine_tune(
         callbacks=[TrainingProgress("fine-tuning", steps, say)],
         state_seconds=STATE_SECONDS,
     )
-
-
-def score(runtime, task, rows):
-    """The task's primary metric of a model on rows, and the mean loss."""
-    logits = predict(task, runtime, rows, "validating")
-    scores = task.scores(logits, task.references(rows))
-    return scores[task.primary_metric], scores[task.loss_of_scores]
-
-
-def predict(task, runtime, rows, what):
-    """The logits of all rows that a task scores, with a progress bar."""
-    with progress_bar(what, len(rows)) as advance:
-        logits = predict_rows(
-            runtime, rows, progress=advance, per_token=task.per_token
-        )
-    return task.select_outputs(logits, rows)
 
 
 def teacher_labels(configuration, folder):
@@ -211,94 +181,6 @@ def _open_given_teacher(name, configuration, task):
     return teacher, wanted or not has_head
 
 
-def check_outputs(teacher, task):
-    """Refuses a teacher whose outputs are not one logit a class."""
-    outputs = named_outputs(teacher.model.output)
-    if LOGITS not in outputs:
-        raise TeacherRefused(
-            f"The teacher gives {sorted(outputs)}. Expected '{LOGITS}', one "
-            "for each class. Give the model a single output, or name it so."
-        )
-    width = outputs[LOGITS].shape[-1]
-    if width != task.num_outputs:
-        raise TeacherRefused(
-            f"The teacher gives {width} logits, the task has "
-            f"{task.num_outputs} "
-            + (f"classes: {task.labels}" if task.labels else "number to give")
-            + ". Give the names of all that the teacher knows with `labels`, "
-            "in its order, or fine-tune a teacher for this task."
-        )
-
-
-def check_length(teacher, max_length):
-    """Refuses rows that are longer than a teacher's position table."""
-    for layer in teacher.model.layers:
-        positions = getattr(layer, "sequence_length", None)
-        if isinstance(positions, int) and max_length > positions:
-            raise TeacherRefused(
-                f"The teacher reads {positions} tokens at the most. Received: "
-                f"max_length={max_length}. Give {positions} or less."
-            )
-
-
-def examine(teacher, task, rows, floor=None, logits=None):
-    """Scores a teacher on the validation rows, and refuses a useless one.
-
-    Args:
-        teacher: `Teacher`.
-        task: The task.
-        rows: Validation `Rows`.
-        floor: The least score; by default that of always giving the most
-            frequent class.
-        logits: The teacher's logits of the rows, where they are known; by
-            default it is run on them.
-
-    Returns:
-        The teacher's score.
-
-    Raises:
-        TeacherRefused: Another number of outputs than classes, probabilities
-            instead of logits, a score that is not above the floor, or an order
-            of the labels of which a permutation scores significantly better.
-    """
-    check_outputs(teacher, task)
-    if logits is None:
-        runtime = keras_runtime(teacher.model)
-        logits = predict(task, runtime, rows, "examining the teacher")
-    references = task.references(rows)
-    try:
-        task.check_logits(logits)
-    except ValueError as error:
-        raise TeacherRefused(f"The teacher gives {error}") from None
-    value = task.score(logits, references)
-    if task.name == "classification":
-        _check_label_order(task, logits, references, value)
-    meaning, enough = "given", True
-    if floor is None:
-        floor = task.trivial_score(references)
-        meaning, enough = "what answers that ignore the text score", False
-    if value < floor or (value == floor and not enough):
-        raise TeacherRefused(
-            f"The teacher's {task.primary_metric} is {value:.3f} on "
-            f"{len(rows)} validation rows; the floor is {floor:.3f} "
-            f"({meaning}). A student would learn its errors. Fine-tune the "
-            "teacher longer (`teacher_epochs`), or lower `teacher_floor` on "
-            "purpose."
-        )
-    return value
-
-
-def _check_label_order(task, logits, labels, value):
-    better = label_order_check(logits, labels)
-    if better is not None:
-        order = [task.labels[index] for index in better]
-        raise TeacherRefused(
-            f"The teacher scores {value:.3f} with the labels in the order "
-            f"{task.labels}, and significantly better with its logits read as "
-            f"{order}. Give the teacher's own order with `labels`."
-        )
-
-
 def weigh_teachers(ensemble, configuration, task, rows, logits):
     """Examines each of several teachers, and gives them their weights.
 
@@ -323,80 +205,11 @@ def weigh_teachers(ensemble, configuration, task, rows, logits):
         return ensemble
     references = task.references(rows)
 
-    def score(logits):
+    def rank(logits):
         scores = task.scores(logits, references)
         return scores[task.primary_metric], -scores[task.loss_of_scores]
 
-    return TeacherEnsemble(ensemble.teachers, pick_weights(logits, score))
-
-
-def student_of_teacher(configuration, teacher, rows):
-    """A student that begins as some of its teacher's layers.
-
-    Args:
-        configuration: `Configuration` with `teacher_layers`.
-        teacher: `Teacher`; of several the first.
-        rows: `Rows` that a narrower copy is fitted on.
-    """
-    model = _first(teacher).model
-    return narrow_from_teacher(
-        model,
-        configuration.teacher_layers,
-        configuration.width,
-        configuration.heads,
-        configuration.intermediate,
-        dropout=configuration.dropout,
-        sample=gather_inputs(
-            rows, range(min(len(rows), SAMPLE_ROWS)), input_names(model)
-        ),
-    )
-
-
-def _first(teacher):
-    """The first of several teachers, or the only one."""
-    return getattr(teacher, "teachers", [teacher])[0]
-
-
-def start_of_embeddings(name, teacher, tokenizer, width, say=print):
-    """The table that a student's embeddings start from.
-
-    Args:
-        name: `"teacher"`, or the path of a file of word vectors.
-        teacher: `Teacher`.
-        tokenizer: The student's `Tokenizer`.
-        width: Width of the student's table. Vectors of another width are
-            projected to it by PCA.
-        say: Function that prints a line.
-
-    Returns:
-        `[vocabulary, width]` float32.
-
-    Raises:
-        ConfigurationError: The vectors are narrower than the table.
-    """
-    if name == "teacher":
-        model = _first(teacher).model
-        _check_width(width, token_embedding(model).embeddings, "the teacher")
-        own = tokenizer.fingerprint != teacher.tokenizer.fingerprint
-        tokens = tokenizer.vocabulary if own else None
-        return teacher_table(model, width, tokens, teacher.tokenizer)
-    table, found = read_word_vectors(
-        name, tokenizer.vocabulary, tokenizer.lowercase
-    )
-    _check_width(width, table, f"'{name}'")
-    say(f"{found:.1%} of the student's words have a vector in '{name}'.")
-    if table.shape[1] != width:
-        table = project(table, width)
-    return table
-
-
-def _check_width(width, table, source):
-    if width > table.shape[1]:
-        raise ConfigurationError(
-            f"`embedding_dim` must be at most {table.shape[1]}, the width of "
-            f"the word vectors of {source}. Received: {width}. Vectors can be "
-            "made narrower, not wider."
-        )
+    return TeacherEnsemble(ensemble.teachers, pick_weights(logits, rank))
 
 
 def teacher_runtime(teacher, name, folder):

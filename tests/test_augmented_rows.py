@@ -7,12 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
+from keras_kd import arm_training
 from keras_kd import augmented_rows
-from keras_kd import compare
 from keras_kd import distillation
 from keras_kd import student_rows
 from keras_kd.augmented_rows import check_augmentation
 from keras_kd.cli import main
+from keras_kd.compare import Comparison
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.augmentation import same_tag_words
@@ -526,7 +527,7 @@ class TestCheck:
 
     def test_it_comes_before_any_work(self, tmp_path):
         run = type("Run", (), {"folder": tmp_path})
-        comparison = compare.Comparison(
+        comparison = Comparison(
             Configuration(augment="tang", augment_tagger="no_such_sm"), run
         )
         with pytest.raises(ImportError, match="no_such_sm"):
@@ -553,13 +554,13 @@ class TestWholeRun:
         monkeypatch.setattr(report, "write_plots", lambda folder, result: [])
         monkeypatch.setattr(distillation, "run_times", lambda models: [])
         seen = []
-        real = compare.training_batches
+        real = arm_training.training_batches
 
         def keep(rows, *args, targets=None, **kwargs):
             seen.append((rows, targets))
             return real(rows, *args, targets=targets, **kwargs)
 
-        monkeypatch.setattr(compare, "training_batches", keep)
+        monkeypatch.setattr(arm_training, "training_batches", keep)
         configuration = Configuration(
             **tiny.write_data(tmp_path, train=24, test=40, unlabelled=20),
             teacher=tiny.write_teacher(tmp_path / "teacher"),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd.cli import main
 from keras_kd.data import rows as rows_module
 from keras_kd.distiller import Distiller
@@ -477,7 +477,7 @@ class TestFullDisk:
         assert status == 0, err
 
     def test_in_the_training(self, distill, settings, tmp_path, monkeypatch):
-        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+        monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
         unit = settings["run"] / "units" / "alone-0"
         with monkeypatch.context() as patched:
             DiskFull(patched).student()

@@ -21,7 +21,7 @@ from keras_kd.commands.training import shown_command
 from keras_kd.configuration import Configuration
 from keras_kd.deployment import TrainedStudent
 from keras_kd.export.errors import ExportError
-from keras_kd.teaching import TeacherRefused
+from keras_kd.teacher_checks import TeacherRefused
 from tests import tiny
 
 COMMANDS = (

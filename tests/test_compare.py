@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd import arm_training
 from keras_kd import compare
+from keras_kd import taught_run
 from keras_kd import teaching
 from keras_kd.atomic_files import read_json
 from keras_kd.compare import Comparison
@@ -15,16 +17,18 @@ from keras_kd.configuration import ConfigurationError
 from keras_kd.data.rows import Rows
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.report import console_table
+from keras_kd.inference import keras_runtime
 from keras_kd.losses import ConfidenceTemperature
 from keras_kd.losses import FocalTemperature
 from keras_kd.models import students
 from keras_kd.models.embeddings import teacher_table
 from keras_kd.models.weight_quantization import WeightQuantization
 from keras_kd.run_folder import RunFolder
+from keras_kd.scoring import predict
 from keras_kd.tasks.named_tasks import build_task
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
-from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
 
@@ -144,7 +148,7 @@ class TestSecondRun:
     ):
         comparison = again()
         monkeypatch.setattr(Distiller, "fit", refuse)
-        for module in (compare, teaching):
+        for module in (arm_training, compare, teaching):
             monkeypatch.setattr(
                 module, "keras_runtime", lambda model: ([], refuse)
             )
@@ -276,9 +280,9 @@ class TestArms:
             steps=2,
             evaluate_every=2,
         )
-        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
-        for name in ("fine_tune", "examine"):
-            monkeypatch.setattr(teaching, name, refuse)
+        monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
+        monkeypatch.setattr(teaching, "fine_tune", refuse)
+        monkeypatch.setattr(taught_run, "examine", refuse)
         result = Comparison(
             configuration, RunFolder.start(tmp_path / "run", configuration)
         ).execute()
@@ -330,7 +334,7 @@ class TestShuffledTargets:
 @pytest.fixture
 def compare_tiny(miniature, tmp_path, monkeypatch):
     """Runs a comparison with a student that takes no time to trace."""
-    monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+    monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
 
     def run(**changes):
         configuration = dataclasses.replace(
@@ -424,7 +428,7 @@ class TestOwnTokens:
             tables.append(embeddings)
             return tiny.bag_student(*arguments)
 
-        monkeypatch.setattr(compare, "build_student", build)
+        monkeypatch.setattr(arm_training, "build_student", build)
         comparison, _ = compare_tiny(embeddings="teacher", arms=["alone"])
         size = comparison.tokenizer.vocabulary_size
         assert tables[-1].shape == (size, 4)
@@ -433,7 +437,9 @@ class TestOwnTokens:
     def test_vectors_that_are_too_narrow_are_found_at_once(
         self, compare_tiny, monkeypatch, tmp_path, from_file
     ):
-        monkeypatch.setattr(compare, "build_student", students.build_student)
+        monkeypatch.setattr(
+            arm_training, "build_student", students.build_student
+        )
         path = tmp_path / "vectors.txt"
         path.write_text("fine 1 2 3\nfilm 2 3 1\nweak 0 1 0\n")
         embeddings = str(path) if from_file else "teacher"
@@ -463,13 +469,13 @@ def test_arms_of_a_seed_start_alike(compare_tiny, monkeypatch, embeddings):
 
 def test_distilled_on_the_labelled_rows_alone(compare_tiny, monkeypatch):
     seen = {}
-    batches = compare.training_batches
+    batches = arm_training.training_batches
 
     def counting(rows, *args, **kwargs):
         seen[len(seen)] = len(rows), kwargs["targets"] is not None
         return batches(rows, *args, **kwargs)
 
-    monkeypatch.setattr(compare, "training_batches", counting)
+    monkeypatch.setattr(arm_training, "training_batches", counting)
     _, result = compare_tiny(arms=["alone", "distilled_labelled", "distilled"])
     assert list(seen.values()) == [(12, False), (12, True), (172, True)]
     scores = {
@@ -510,9 +516,9 @@ class TestSeveralTeachers:
         comparison, result = compare_tiny(**settings)
         rows = comparison.rows.test
         each = [
-            teaching.predict(
+            predict(
                 comparison.task,
-                compare.keras_runtime(teacher.model),
+                keras_runtime(teacher.model),
                 rows,
                 "test",
             ).astype("float64")
@@ -584,9 +590,9 @@ class TestStudentOfItsTeachersLayers:
     def test_it_begins_as_its_teacher(self, compare_tiny, tmp_path):
         comparison, result = compare_tiny(**self.settings(tmp_path))
         student = comparison.build_student(None, None)
-        logits = teaching.predict(
+        logits = predict(
             comparison.task,
-            compare.keras_runtime(student),
+            keras_runtime(student),
             comparison.rows.test,
             "test",
         )

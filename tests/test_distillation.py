@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd import distillation
 from keras_kd import teaching
 from keras_kd.atomic_files import write_json
@@ -25,7 +25,7 @@ from keras_kd.distillation import export_again
 from keras_kd.distiller import Distiller
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.run_folder import RunFolder
-from keras_kd.teaching import TeacherRefused
+from keras_kd.teacher_checks import TeacherRefused
 from tests import tiny
 
 
@@ -319,7 +319,7 @@ class TestRefusedTeacher:
             write_json(folder / "result.json", {})
 
         monkeypatch.setattr(teaching, "fine_tune", fine_tune)
-        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+        monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
         settings = {
             **tiny.write_data(tmp_path / "data"),
             "max_length": tiny.LENGTH,

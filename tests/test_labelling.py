@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.kill_test import Run
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd.cli import main
 from keras_kd.compare import Comparison
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.labelling import label
 from keras_kd.run_folder import RunFolder
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.cache import TeacherTargets
-from keras_kd.teaching import TeacherRefused
 from tests import tiny
 
 # 32 + 24 + 60 + 160 texts, each once.
@@ -25,7 +25,7 @@ ROWS = 276
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+    monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
 
 
 @pytest.fixture(scope="module")

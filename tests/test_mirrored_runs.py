@@ -77,8 +77,8 @@ def write_inputs(name, folder):
 def main(name, folder):
     import tensorflow as tf
 
+    from keras_kd import arm_training
     from keras_kd import cli
-    from keras_kd import compare
     from keras_kd import distillation
     from keras_kd import distribution
 
@@ -95,7 +95,7 @@ def main(name, folder):
         return strategy
 
     # By itself it would take the GPUs, which a machine need not have.
-    compare.strategy_by_name = by_name
+    arm_training.strategy_by_name = by_name
     distillation._export = lambda student, name: {
         "file": name, "format": "none",
     }  # fmt: skip

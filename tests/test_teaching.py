@@ -12,8 +12,8 @@ from keras_kd.data.sources import Example
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.tasks.text_classification import TextClassification
-from keras_kd.teaching import TeacherRefused
-from keras_kd.teaching import examine
+from keras_kd.teacher_checks import TeacherRefused
+from keras_kd.teacher_checks import examine
 from keras_kd.teaching import open_teacher
 from tests import tiny
 

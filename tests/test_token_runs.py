@@ -19,7 +19,7 @@ from keras_kd.models.bert import bert
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
 from keras_kd.run_folder import RunFolder
-from keras_kd.teaching import TeacherRefused
+from keras_kd.teacher_checks import TeacherRefused
 from tests import tiny
 from tests import tiny_tokens
 

@@ -24,8 +24,8 @@ from keras_kd.studies.cells import make_cells
 from keras_kd.studies.cells import shared_arms
 from keras_kd.studies.study_report import study_columns
 from keras_kd.studies.study_report import write_study
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.teacher import is_saved_teacher
-from keras_kd.teaching import TeacherRefused
 from keras_kd.training import is_done
 
 SHARED_FOLDER = "shared"

@@ -15,7 +15,7 @@ from keras_kd.evaluation.tables import text_table
 from keras_kd.memory import keep_freed_memory
 from keras_kd.run_folder import GROWING
 from keras_kd.run_folder import RunFolder
-from keras_kd.teaching import TeacherRefused
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.tuning.pareto import pareto_front
 from keras_kd.tuning.ranges import apply_values
 from keras_kd.tuning.ranges import read_ranges

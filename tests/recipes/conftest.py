@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd import distillation
 from keras_kd.evaluation import report
 from keras_kd.teachers import fresh
@@ -31,7 +31,7 @@ def run_recipe(monkeypatch, capsys):
 @pytest.fixture
 def quick(monkeypatch):
     """Leaves out what takes long, and is tested with the miniature run."""
-    monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+    monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
     monkeypatch.setattr(
         distillation,
         "_export",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd import distillation
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.export.litert_runner import LiteRTModel
@@ -214,7 +214,7 @@ class TestOwnData:
         self, run_recipe, tmp_path, monkeypatch, task, labels
     ):
         """The SavedModel has no softmax over labels, or over a number."""
-        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+        monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
         names = dict(zip(tiny.LABELS, labels))
         rows = [(text, names[label]) for text, label in tiny.make_rows(140)]
         teacher = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd import teaching
 from keras_kd.cli import main
 from keras_kd.configuration import Configuration
@@ -25,7 +25,7 @@ def refuse(*args, **kwargs):
 def quick():
     """A student that takes no time to trace; no plots of the cells."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "build_student", tiny.bag_student)
+        patch.setattr(arm_training, "build_student", tiny.bag_student)
         patch.setattr(report, "write_plots", lambda folder, result: [])
         yield
 
@@ -163,7 +163,7 @@ def test_sizes_have_a_student_alone_of_their_own(
 ):
     from keras_kd.models.students import build_student
 
-    monkeypatch.setattr(compare, "build_student", build_student)
+    monkeypatch.setattr(arm_training, "build_student", build_student)
     result = study(
         "size", Configuration(**settings), tmp_path / "run",
         ["bag:1:4", "bag:1:16"], say=[].append,

@@ -11,6 +11,7 @@ from keras_kd.batch import LOGITS
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.tasks.named_tasks import build_task
+from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.torch_teacher import TorchTeacher
 from tests import tiny
@@ -219,7 +220,7 @@ class TestInARun:
 
     def test_more_tokens_than_it_has_positions(self, configuration, tmp_path):
         configuration = dataclasses.replace(configuration, max_length=33)
-        with pytest.raises(teaching.TeacherRefused, match="32 tokens"):
+        with pytest.raises(TeacherRefused, match="32 tokens"):
             teaching.open_teacher(
                 configuration,
                 build_task("classification", tiny.LABELS),
@@ -242,11 +243,11 @@ class TestInARun:
 
     @pytest.mark.slow
     def test_a_whole_run(self, configuration, tmp_path, monkeypatch):
-        from keras_kd import compare
+        from keras_kd import arm_training
         from keras_kd import distillation
         from keras_kd.evaluation import report
 
-        monkeypatch.setattr(compare, "build_student", tiny.bag_student)
+        monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
         monkeypatch.setattr(
             distillation,
             "_export",

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import compare
+from keras_kd import arm_training
 from keras_kd import distillation
 from keras_kd import teaching
 from keras_kd.configuration import Configuration
@@ -40,7 +40,7 @@ def refuse(*args, **kwargs):
 def quick():
     """Leaves out what takes long, and is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "build_student", tiny.bag_student)
+        patch.setattr(arm_training, "build_student", tiny.bag_student)
         patch.setattr(
             distillation,
             "_export",
