@@ -58,18 +58,16 @@ def token_shards(
     }
     manifest = _open_manifest(folder, fingerprint, overwrite)
     if "notes" not in manifest:
-        start = time.perf_counter()
         count = _write_shards(
-            folder, texts(), tokenizer, max_length, texts_per_shard
+            folder, texts(), tokenizer, max_length, texts_per_shard, manifest
         )
         rows = open_token_shards(folder)
-        notes = {
+        manifest["notes"] = {
             "texts": count,
             "windows": len(rows),
             "tokens": int(rows.lengths("token_ids").sum()),
-            "seconds": time.perf_counter() - start,
+            "seconds": manifest.pop("seconds", 0.0),
         }
-        manifest["notes"] = notes
         write_json(folder / MANIFEST, manifest)
     return open_token_shards(folder), manifest["notes"]
 
@@ -90,7 +88,8 @@ def _open_manifest(folder, fingerprint, overwrite):
             raise DataError(
                 f"'{folder}' holds the tokens of other text, or of another "
                 f"tokenizer. Received (stored, now): {different}. Give another "
-                "folder, or --overwrite to make them anew."
+                "folder, or delete this one, as `recipes.masked_lm "
+                "--overwrite` does."
             )
         shutil.rmtree(folder)
     elif folder.exists() and any(folder.iterdir()):
@@ -102,8 +101,14 @@ def _open_manifest(folder, fingerprint, overwrite):
     return manifest
 
 
-def _write_shards(folder, texts, tokenizer, max_length, texts_per_shard):
-    """Writes the shards that are missing; gives how many texts there are."""
+def _write_shards(
+    folder, texts, tokenizer, max_length, texts_per_shard, manifest
+):
+    """Writes the shards that are missing; gives how many texts there are.
+
+    The seconds of those that are written add up in the manifest: other
+    processes, which were killed, may have written the ones before.
+    """
     texts, count = iter(texts), 0
     for number in itertools.count():
         group = list(itertools.islice(texts, texts_per_shard))
@@ -111,10 +116,15 @@ def _write_shards(folder, texts, tokenizer, max_length, texts_per_shard):
             return count
         shard = folder / f"{number:06d}"
         if not shard.exists():
+            start = time.perf_counter()
             windows = text_windows(group, tokenizer, max_length, first=count)
             first = next(windows, None)
             if first is not None:
                 write_rows(shard, itertools.chain([first], windows), {})
+            manifest["seconds"] = (
+                manifest.get("seconds", 0.0) + time.perf_counter() - start
+            )
+            write_json(folder / MANIFEST, manifest)
         count += len(group)
 
 
@@ -128,6 +138,12 @@ def open_token_shards(folder):
         DataError: There are none.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            f"There is no folder '{folder}'. Expected the tokens of a text, as "
+            "this run has read them. Put them back, or give the recipe's "
+            "command again."
+        )
     shards = sorted(path.parent for path in folder.glob("[0-9]*/manifest.json"))
     if not shards:
         raise DataError(

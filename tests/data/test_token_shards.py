@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_kd.atomic_files import read_json
 from keras_kd.data import token_shards as module
 from keras_kd.data.errors import DataError
 from keras_kd.data.text_windows import text_windows
@@ -55,7 +56,7 @@ def test_rows_are_those_of_one_piece(make, tokenizer):
 
 
 def test_after_a_kill_finished_shards_are_not_tokenised_again(
-    make, tokenizer, monkeypatch
+    make, tokenizer, monkeypatch, tmp_path
 ):
     written = []
     write = module.write_rows
@@ -78,8 +79,11 @@ def test_after_a_kill_finished_shards_are_not_tokenised_again(
         "encode_plain",
         lambda texts, *rest: tokenised.extend(texts) or encode(texts, *rest),
     )
-    rows, _ = make()
+    seconds = read_json(tmp_path / "tokens" / module.MANIFEST)["seconds"]
+    rows, notes = make()
     assert tokenised == TEXTS[8:]
+    # Those of all processes, as the tokens are.
+    assert notes["seconds"] > seconds > 0
     assert len({name for name, _ in contents(rows)}) == len(rows) == 20
 
 
