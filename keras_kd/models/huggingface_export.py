@@ -24,6 +24,13 @@ _HEADS = {
     "span": "ForQuestionAnswering",
     "masked_lm": "ForMaskedLM",
 }
+# The dropout before the head.
+_LAST_DROPOUT = {
+    "xlm-roberta": ["classifier_dropout"],
+    "roberta": ["classifier_dropout"],
+    "distilbert": ["seq_classif_dropout", "qa_dropout"],
+    "bert": ["classifier_dropout"],
+}
 _PROBLEMS = {
     "classification": "single_label_classification",
     "multi_label": "multi_label_classification",
@@ -101,8 +108,13 @@ def config_of(model, head, pad_id=0, labels=None, task=None):
         "tie_word_embeddings": True,
     }
     dropout = float(encoder.dropout)
-    last = names.get("classifier_dropout")
-    last = 0.0 if last is None else float(last.rate)
+    last = {}
+    if head in ("sequence", "token", "span"):
+        # Other models have none, which does not say how a head of a task that
+        # is put upon them is to be trained.
+        layer = names.get("classifier_dropout")
+        rate = 0.0 if layer is None else float(layer.rate)
+        last = dict.fromkeys(_LAST_DROPOUT[family], rate)
     activation = _activation(encoder)
     if family == "distilbert":
         config.update(
@@ -113,8 +125,7 @@ def config_of(model, head, pad_id=0, labels=None, task=None):
             activation=activation,
             dropout=dropout,
             attention_dropout=dropout,
-            seq_classif_dropout=last,
-            qa_dropout=last,
+            **last,
         )
     else:
         types = names.get("segment_embedding")
@@ -126,7 +137,7 @@ def config_of(model, head, pad_id=0, labels=None, task=None):
             hidden_act=activation,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
-            classifier_dropout=last,
+            **last,
             layer_norm_eps=encoder.layer_norm_epsilon,
             type_vocab_size=1 if types is None else types.input_dim,
         )
