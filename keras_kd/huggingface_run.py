@@ -18,13 +18,13 @@ from keras_kd.evaluation.tables import text_table
 from keras_kd.export.errors import ExportError
 from keras_kd.masked_lm_distillation import ARMS
 from keras_kd.masked_lm_distillation import RESULTS_FILE
-from keras_kd.masked_lm_distillation import SETTINGS_FILE
 from keras_kd.masked_lm_distillation import card_of as card_of_language_model
 from keras_kd.masked_lm_distillation import columns_of
 from keras_kd.models.huggingface_export import config_of
 from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.masked_lm import at_positions
 from keras_kd.models.pretrained import load_pretrained
+from keras_kd.run_folder import SETTINGS_FILE
 from keras_kd.run_folder import RunFolder
 from keras_kd.training import STUDENT_FILE
 
@@ -84,7 +84,10 @@ def export_huggingface(folder):
 def is_language_model_run(folder):
     """Whether `recipes.masked_lm` wrote a folder."""
     folder = Path(folder)
-    return (folder / SETTINGS_FILE).is_file() and (folder / "units").is_dir()
+    run = RunFolder(folder)
+    return (folder / SETTINGS_FILE).is_file() and any(
+        run.unit(arm).is_dir() for arm in ARMS
+    )
 
 
 def export_language_model(folder):

@@ -1,5 +1,6 @@
 """A teacher and a student that are language models, masked or causal."""
 
+import functools
 import hashlib
 
 import keras
@@ -16,14 +17,19 @@ from keras_kd.data.tokenization import Tokenizer
 from keras_kd.losses.mean_state_cosine import MEAN_STATE
 from keras_kd.losses.mean_state_cosine import mean_state
 from keras_kd.models.causal_lm import causal_student
+from keras_kd.models.causal_lm import check_causal_layers
 from keras_kd.models.causal_lm import is_causal
 from keras_kd.models.causal_lm import load_causal_lm
 from keras_kd.models.huggingface_folder import resolve_folder
+from keras_kd.models.initialization import check_layers
 from keras_kd.models.layer_outputs import layer_outputs
 from keras_kd.models.masked_lm import at_positions
 from keras_kd.models.masked_student import masked_student
+from keras_kd.models.narrowing import narrow_sizes
 from keras_kd.models.pretrained import load_pretrained
 from keras_kd.student_start import SAMPLE_ROWS
+from keras_kd.teacher_checks import check_length
+from keras_kd.teachers.teacher import weights_hash
 
 
 class LanguageModels:
@@ -46,6 +52,8 @@ class LanguageModels:
     Raises:
         ConfigurationError: A weight of a loss that this kind has not, or
             a student that its teacher can't teach by that loss.
+        ValueError: Layers or sizes that no student of it can have, or windows
+            that are longer than it reads.
     """
 
     def __init__(self, settings):
@@ -63,6 +71,22 @@ class LanguageModels:
         if not self.same_tokens and settings.alpha_ce:
             refuse_soft_targets(self.tokenizer, self.teacher_tokenizer)
         self.teacher = self._load(self.folder)
+        self._check_sizes()
+
+    @functools.cached_property
+    def fingerprints(self):
+        """What the teacher, and a student that is given, are made of."""
+        given = {"teacher": (self.teacher, self.teacher_tokenizer)}
+        if self.settings.student is not None:
+            student = self._load(self.settings.student)
+            given["student"] = (student, self.tokenizer)
+        return {
+            name: {
+                "weights": weights_hash(model),
+                "tokenizer": tokenizer.fingerprint,
+            }
+            for name, (model, tokenizer) in given.items()
+        }
 
     @property
     def alpha_labels(self):
@@ -81,11 +105,46 @@ class LanguageModels:
                 f"'{self.settings.teacher}' is a {kind} language model. "
                 f"Received: {getattr(self.settings, other)}."
             )
+        if not (
+            self.settings.alpha_ce
+            or self.settings.alpha_cos
+            or self.alpha_labels
+        ):
+            raise ConfigurationError(
+                "One of --alpha-ce, --alpha-cos and "
+                f"--alpha-{'clm' if self.causal else 'mlm'} must be above 0. "
+                "Received: 0 for all, which teaches nothing."
+            )
         if self.causal and self.settings.cache_top_k:
             raise ConfigurationError(
                 "--cache-top-k must be 0 for a causal teacher, which is asked "
                 f"at every token. Received: {self.settings.cache_top_k}."
             )
+
+    def _check_sizes(self):
+        """Refuses what would fail later, when the text is tokenised."""
+        settings = self.settings
+        check_length(self.teacher, settings.max_length)
+        words = self.teacher.output.shape[-1]
+        if settings.cache_top_k >= words:
+            raise ConfigurationError(
+                f"--cache-top-k must be below {words}, the number of the "
+                f"teacher's words. Received: {settings.cache_top_k}."
+            )
+        if settings.student is not None:
+            return
+        sizes = (settings.width, settings.heads, settings.intermediate)
+        if not self.causal:
+            check_layers(self.teacher, settings.student_layers)
+            narrow_sizes(self.teacher, *sizes)
+        elif any(sizes):
+            raise ConfigurationError(
+                "--width, --heads and --intermediate must be left out for a "
+                "causal student, which is as wide as its teacher. Received: "
+                f"{sizes}."
+            )
+        else:
+            check_causal_layers(self.teacher, settings.student_layers)
 
     def _read_student(self):
         settings = self.settings
@@ -117,11 +176,6 @@ class LanguageModels:
             check_sizes(student, self.teacher, settings)
             return student
         if self.causal:
-            if any((settings.width, settings.heads, settings.intermediate)):
-                raise ConfigurationError(
-                    "--width, --heads and --intermediate must be left out for "
-                    "a causal student, which is as wide as its teacher."
-                )
             return causal_student(self.teacher, settings.student_layers)
         positions = np.arange(min(len(rows), SAMPLE_ROWS))
         names = batch.input_names(self.teacher)

@@ -1,16 +1,15 @@
 """A language model, distilled on raw text, and the same one trained alone."""
 
 import functools
+import hashlib
 import math
 from pathlib import Path
 
 import keras
 
 from keras_kd import batch
-from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
-from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import WINDOW
 from keras_kd.data.batches import BatchPlan
 from keras_kd.data.language_batches import evaluation_language_batches
@@ -44,7 +43,6 @@ from keras_kd.training import train_unit
 
 # The arms, and where the model of each is written.
 ARMS = {"alone": "model_alone", "distilled": "model"}
-SETTINGS_FILE = "settings.json"
 RESULTS_FILE = "results.json"
 
 
@@ -91,26 +89,15 @@ class MaskedLMDistillation:
         self.folder = Path(folder)
         self.say = say
         self._scorer = None
-        self._hold_to_settings()
-
-    def _hold_to_settings(self):
-        path = self.folder / SETTINGS_FILE
-        now = self.settings.to_dict()
-        now.pop("overwrite")
-        if path.exists():
-            stored = read_json(path)
-            different = {
-                name: (stored.get(name), value)
-                for name, value in now.items()
-                if stored.get(name) != value
-            }
-            if different and (self.folder / "units").exists():
-                raise ConfigurationError(
-                    f"A run stands in '{self.folder}' already. Received "
-                    f"(stored, now): {different}. Give another --run folder, "
-                    "or delete this one."
-                )
-        write_json(path, now)
+        self.run = RunFolder(self.folder)
+        stored = settings.to_dict()
+        stored.pop("overwrite")
+        if settings.tokenized_data is not None:
+            # Who exports the run may stand in another folder.
+            stored["tokenized_data"] = str(
+                Path(settings.tokenized_data).resolve()
+            )
+        self.run.hold_to_settings(stored)
 
     def execute(self):
         """Runs what is not done yet; returns the results."""
@@ -147,13 +134,16 @@ class MaskedLMDistillation:
         """Opens the models, and the text as tokens.
 
         Raises:
-            ConfigurationError: A unit was trained on other text.
+            ConfigurationError: A unit was trained on other text, or with
+                another teacher.
         """
         settings = self.settings
         self.models = LanguageModels(settings)
         tokenizer = self.models.tokenizer
+        for name, fingerprint in self.models.fingerprints.items():
+            self.run.hold_to(name, fingerprint)
         # Before --overwrite takes away the tokens that a unit was trained on.
-        RunFolder(self.folder).hold_to(
+        self.run.hold_to(
             "data",
             {
                 "file": file_hash(settings.data),
@@ -192,6 +182,9 @@ class MaskedLMDistillation:
         counts = open_or_count_tokens(
             path, self.rows["train"], tokenizer, settings.overwrite
         )
+        digest = hashlib.blake2b(counts.tobytes(), digest_size=16).hexdigest()
+        self._counts = {"counts": digest}
+        self.run.hold_to("token counts", self._counts)
         masking = functools.partial(
             TokenMasking,
             tokenizer,
@@ -250,7 +243,7 @@ class MaskedLMDistillation:
             loss=token_cross_entropy,
             accumulation_steps=settings.accumulation_steps,
         )
-        folder = self.folder / "units" / arm
+        folder = self.run.unit(arm)
         result = train_unit(
             folder,
             distiller,
@@ -297,6 +290,7 @@ class MaskedLMDistillation:
         made_of = {
             "tokenizer": self.models.tokenizer.fingerprint,
             "windows": self.notes["train"],
+            "token_counts": self._counts,
             "masking": {
                 name: value
                 for name, value in self.settings.to_dict().items()

@@ -145,6 +145,17 @@ class MaskedLMSettings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 _refuse(name, value, "above 0 and finite")
+        for name in ("mask_share", "mask_masked", "mask_random"):
+            if not 0 <= getattr(self, name) <= 1:
+                _refuse(name, getattr(self, name), "from 0 to 1")
+        if not self.mask_share:
+            _refuse("mask_share", self.mask_share, "above 0")
+        if self.mask_masked + self.mask_random > 1:
+            _refuse(
+                "mask_random", self.mask_random,
+                f"at most {1 - self.mask_masked:g}: with --mask-masked "
+                f"{self.mask_masked} it would be more than all",
+            )  # fmt: skip
         if not 0 <= self.warmup < 1:
             _refuse("warmup", self.warmup, "0 or more and below 1")
         if self.cache_top_k and self.alpha_cos:

@@ -10,6 +10,7 @@ from keras_kd.configuration import ConfigurationError
 
 CONFIGURATION_FILE = "config.json"
 INPUTS_FILE = "inputs.json"
+SETTINGS_FILE = "settings.json"
 UNITS_FOLDER = "units"
 TEACHER_UNIT = "teacher_training"
 REFUSAL_FILE = "teacher_refused.json"
@@ -128,7 +129,7 @@ class RunFolder:
         since the first units were trained on it.
 
         Args:
-            name: What it is: `"data"` or `"teacher"`.
+            name: What it is, such as `"data"` or `"teacher"`.
             fingerprint: Dictionary of JSON values: what it is made of.
 
         Raises:
@@ -149,6 +150,32 @@ class RunFolder:
                 "back, or give another --run folder."
             )
         write_json(file, {**inputs, name: fingerprint})
+
+    def hold_to_settings(self, settings):
+        """Refuses other settings than a run of a recipe began with.
+
+        It is for runs that have settings of their own, and no `Configuration`.
+
+        Args:
+            settings: Dictionary of JSON values.
+
+        Raises:
+            ConfigurationError: They have changed, and units were trained.
+        """
+        file = self.folder / SETTINGS_FILE
+        stored = read_json(file) if file.exists() else settings
+        different = {
+            name: (stored.get(name), value)
+            for name, value in settings.items()
+            if stored.get(name) != value
+        }
+        if different and (self.folder / UNITS_FOLDER).exists():
+            raise ConfigurationError(
+                f"A run stands in '{self.folder}' already. Received (stored, "
+                f"now): {different}. Give another --run folder, or delete "
+                "this one."
+            )
+        write_json(file, settings)
 
     def refuse_teacher(self, reason):
         """Notes that this run's teacher was examined, and refused.

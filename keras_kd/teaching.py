@@ -120,14 +120,14 @@ def open_teacher(configuration, task, folder):
             allow_pickle=configuration.allow_pickle,
         )
         check_outputs(teacher, task)
-        check_length(teacher, configuration.max_length)
+        check_length(teacher.model, configuration.max_length)
         return teacher, False
     given = []
     for name in configuration.teachers:
         with _named(name, configuration):
             teacher, to_train = _open_given_teacher(name, configuration, task)
             check_outputs(teacher, task)
-            check_length(teacher, configuration.max_length)
+            check_length(teacher.model, configuration.max_length)
         given.append(teacher)
     if len(given) == 1:
         return teacher, to_train

@@ -89,6 +89,21 @@ class TestOtherText:
 
 
 class TestExport:
+    def test_from_another_folder(self, finished, tmp_path, monkeypatch):
+        settings = {**read_json(finished / "settings.json")}
+        settings["tokenized_data"] = "tokens"
+        monkeypatch.chdir(tmp_path)
+        MaskedLMDistillation(
+            MaskedLMSettings(**settings), "run", lambda text: None
+        ).execute()
+        monkeypatch.chdir("/")
+        assert export(tmp_path / "run") == 0
+
+    def test_tokens_that_are_gone(self, run, capsys):
+        shutil.rmtree(run / "tokens")
+        assert export(run) == 1
+        assert "There is no folder" in capsys.readouterr().err
+
     def test_what_was_trained(self, run, capsys):
         assert export(run) == 0
         report = json.loads(capsys.readouterr().out)

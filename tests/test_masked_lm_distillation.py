@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -15,7 +16,9 @@ from keras_kd.data.masking import TokenMasking
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.masked_lm_distillation import MaskedLMDistillation
 from keras_kd.masked_lm_settings import MaskedLMSettings
+from keras_kd.models.huggingface_export import config_of
 from keras_kd.models.pretrained import load_pretrained
+from tests import tiny
 from tests import tiny_language_models as tiny_lm
 
 
@@ -443,3 +446,79 @@ class TestSettings:
     def test_refused(self, settings, changes, message):
         with pytest.raises(ConfigurationError, match=message):
             dataclasses.replace(settings, **changes)
+
+
+class TestRefusedBeforeTheText:
+    """What can't be trained is refused before anything is tokenised."""
+
+    @pytest.mark.parametrize(
+        "changes, said",
+        [
+            ({"max_length": 500}, "must be at most"),
+            ({"student_layers": [0, 9]}, "numbers from 0 to"),
+            ({"student_layers": [2, 0]}, "each above the one before"),
+            ({"width": 7}, "`num_heads` of 3 at the most"),
+            ({"cache_top_k": 5000, "alpha_cos": 0.0}, "--cache-top-k must be"),
+            (
+                {"alpha_ce": 0.0, "alpha_cos": 0.0, "alpha_mlm": 0.0},
+                "One of --alpha-ce, --alpha-cos and --alpha-mlm",
+            ),
+        ],
+    )
+    def test_models(self, settings, tmp_path, changes, said):
+        settings = dataclasses.replace(settings, **changes)
+        with pytest.raises(ValueError, match=said):
+            execute(settings, tmp_path / "run")
+        assert not (tmp_path / "run" / "tokens").exists()
+
+    @pytest.mark.parametrize(
+        "changes, said",
+        [
+            ({"mask_share": 1.5}, "--mask-share must be from 0 to 1"),
+            ({"mask_share": 0.0}, "--mask-share must be above 0"),
+            ({"mask_masked": 1.2, "mask_random": -0.3}, "--mask-masked must"),
+            ({"mask_masked": 0.95}, "--mask-random must be at most"),
+        ],
+    )
+    def test_shares(self, settings, changes, said):
+        with pytest.raises(ConfigurationError, match=said):
+            dataclasses.replace(settings, **changes)
+
+
+@pytest.mark.parametrize("changed", ["bert", "counts.json"])
+def test_what_a_run_was_trained_with_may_not_change(
+    settings, files, tmp_path, changed
+):
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        source = files / "bert" / name
+        if source.exists():
+            (tmp_path / "bert").mkdir(exist_ok=True)
+            shutil.copy(source, tmp_path / "bert")
+    for source in (files / "bert").glob("tokenizer*"):
+        shutil.copy(source, tmp_path / "bert")
+    settings = dataclasses.replace(
+        settings,
+        teacher=str(tmp_path / "bert"),
+        token_counts=str(tmp_path / "counts.json"),
+        mask_smoothing=0.5,
+    )
+    execute(settings, tmp_path / "run")
+    before = (tmp_path / "run" / "results.json").read_bytes()
+    if changed == "bert":
+        tiny.change_weights(tmp_path / "bert")
+    else:
+        counts = json.loads((tmp_path / changed).read_text())
+        counts["counts"][5] += 1
+        (tmp_path / changed).write_text(json.dumps(counts))
+    with pytest.raises(ConfigurationError, match="has changed since"):
+        execute(settings, tmp_path / "run")
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_dropout_of_a_later_head_is_left_to_it(tmp_path, family):
+    """A masked language model has none, which is no rate of 0."""
+    folder = tiny_lm.write_masked_lm(tmp_path / family, family)
+    model = load_pretrained(folder, "masked_lm")
+    config = config_of(model, "masked_lm")
+    assert not {"classifier_dropout", "seq_classif_dropout"} & set(config)

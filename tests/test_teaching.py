@@ -209,8 +209,9 @@ class TestOpenTeacher:
         self.open(tmp_path, folder, max_length=32)
         with pytest.raises(TeacherRefused) as error:
             self.open(tmp_path, folder, max_length=33)
-        assert "reads 32 tokens at the most" in str(error.value)
-        assert "max_length=33. Give 32 or less." in str(error.value)
+        message = str(error.value)
+        assert "`max_length` must be at most 32: the teacher reads" in message
+        assert "Received: 33." in message
 
     def test_folder_that_is_not_there(self, tmp_path):
         with pytest.raises((OSError, ValueError)) as error:

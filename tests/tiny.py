@@ -152,6 +152,16 @@ def write_teacher(folder, **options):
     return str(folder)
 
 
+def change_weights(folder):
+    """Puts other weights into a Hugging Face folder."""
+    from safetensors.numpy import load_file
+    from safetensors.numpy import save_file
+
+    path = Path(folder) / "model.safetensors"
+    tensors = {name: array + 0.1 for name, array in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
 def write_bert(folder, head=True, tokenizer=True, num_labels=2):
     """Writes a Hugging Face BERT of one layer, of width 4.
 

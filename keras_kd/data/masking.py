@@ -45,10 +45,10 @@ class TokenMasking:
                 f"Received: one of {tokenizer.vocabulary_size} tokens without "
                 "one. Give the tokenizer that the model was pretrained with."
             )
-        if not 0 < share <= 1 or not 0 <= masked + random <= 1:
+        if not 0 < share <= 1 or min(masked, random) < 0 or masked + random > 1:
             raise ValueError(
                 "`share` must be above 0 and at most 1, and `masked` and "
-                "`random` at most 1 together. Received: "
+                "`random` 0 or more, and at most 1 together. Received: "
                 f"share={share}, masked={masked}, random={random}."
             )
         special = tokenizer.special_ids

@@ -4,6 +4,7 @@ import keras
 
 from keras_kd.models.huggingface_folder import read_config
 from keras_kd.models.huggingface_folder import resolve_folder
+from keras_kd.models.initialization import check_rising
 
 
 def is_causal(folder):
@@ -51,14 +52,7 @@ def causal_student(teacher, layers, dropout=None):
     """
     import keras_hub
 
-    names = [layer.name for layer in teacher.layers]
-    count = sum(name.startswith("transformer_layer_") for name in names)
-    rising = all(low < high for low, high in zip(layers, layers[1:]))
-    if not layers or not rising or layers[0] < 0 or layers[-1] >= count:
-        raise ValueError(
-            f"The student's layers must be numbers from 0 to {count - 1}, "
-            f"each above the one before. Received: {list(layers)}."
-        )
+    check_causal_layers(teacher, layers)
     block = teacher.get_layer(f"transformer_layer_{layers[0]}")
     embedding = teacher.get_layer("token_embedding")
     student = keras_hub.models.GPT2Backbone(
@@ -81,6 +75,20 @@ def causal_student(teacher, layers, dropout=None):
             source = teacher.get_layer(pairs.get(layer.name, layer.name))
             layer.set_weights(source.get_weights())
     return _with_logits(student)
+
+
+def check_causal_layers(teacher, layers):
+    """Refuses layers that the teacher has not, or in another order.
+
+    Args:
+        teacher, layers: As in `causal_student`.
+
+    Raises:
+        ValueError: As said there.
+    """
+    names = [layer.name for layer in teacher.layers]
+    count = sum(name.startswith("transformer_layer_") for name in names)
+    check_rising(layers, count, "decoder")
 
 
 def _with_logits(backbone):

@@ -206,13 +206,17 @@ def check_layers(teacher, layers):
     Raises:
         ValueError: As said there.
     """
-    count = len(encoder_layers(teacher))
+    check_rising(layers, len(encoder_layers(teacher)), "encoder")
+
+
+def check_rising(layers, count, kind):
+    """Refuses layers that are not among `count`, or in another order."""
     layers = list(layers)
     rising = all(low < high for low, high in zip(layers, layers[1:]))
     if not layers or not rising or layers[0] < 0 or layers[-1] >= count:
         raise ValueError(
             f"The student's layers must be numbers from 0 to {count - 1}, "
-            f"each above the one before: '{teacher.name}' has {count} encoder "
+            f"each above the one before: the teacher has {count} {kind} "
             f"layers. Received: {layers}."
         )
 

@@ -94,16 +94,12 @@ the teacher's |
     """
     check_layers(teacher, layers)
     chosen = [encoder_layers(teacher)[index] for index in layers]
-    width = chosen[0]._feedforward_output_dense.units
-    hidden_dim = hidden_dim or width
-    if intermediate_dim is None:
-        intermediate_dim = chosen[0].intermediate_dim * hidden_dim // width
-    num_heads = num_heads or chosen[0].num_heads
-    sizes = (hidden_dim, num_heads, intermediate_dim)
-    full = (width, chosen[0].num_heads, chosen[0].intermediate_dim)
-    _check_sizes(sizes, full)
+    full = _full_sizes(teacher)
+    width = full[0]
+    sizes = narrow_sizes(teacher, hidden_dim, num_heads, intermediate_dim)
     if sizes == full:
         return init_from_teacher(teacher, layers, num_outputs, dropout)
+    hidden_dim, num_heads, intermediate_dim = sizes
     head = logits_layer(teacher)
     _check_kinds(teacher, head)
 
@@ -250,9 +246,33 @@ def _random_sample(teacher):
     }
 
 
-def _check_sizes(sizes, full):
-    width, heads, inner = full
-    hidden_dim, num_heads, intermediate_dim = sizes
+def _full_sizes(teacher):
+    """The teacher's width, its heads, and the width between."""
+    layer = encoder_layers(teacher)[0]
+    width = layer._feedforward_output_dense.units
+    return width, layer.num_heads, layer.intermediate_dim
+
+
+def narrow_sizes(
+    teacher, hidden_dim=None, num_heads=None, intermediate_dim=None
+):
+    """The sizes of a narrower copy, those that are left out filled in.
+
+    Args:
+        teacher, hidden_dim, num_heads, intermediate_dim: As in
+            `narrow_from_teacher`.
+
+    Returns:
+        `(hidden_dim, num_heads, intermediate_dim)`.
+
+    Raises:
+        ValueError: No copy has such sizes.
+    """
+    width, heads, inner = _full_sizes(teacher)
+    hidden_dim = hidden_dim or width
+    num_heads = num_heads or heads
+    if intermediate_dim is None:
+        intermediate_dim = inner * hidden_dim // width
     reason = None
     if not 2 <= hidden_dim <= width:
         reason = f"`hidden_dim` from 2 to {width}"
@@ -272,6 +292,7 @@ def _check_sizes(sizes, full):
             f"{intermediate_dim}. Give other sizes, or build the student from "
             "scratch (`bert_student`)."
         )
+    return hidden_dim, num_heads, intermediate_dim
 
 
 def _check_kinds(teacher, head):
