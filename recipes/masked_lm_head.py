@@ -13,7 +13,6 @@ texts that recipes.masked_lm judges by, where both are given one file.
 
 import argparse
 import sys
-from pathlib import Path
 
 from keras_kd.commands.guard import guarded
 from keras_kd.commands.guard import load_keras
@@ -72,37 +71,52 @@ def run(options):
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.raw_text import read_windows
+    from keras_kd.run_folder import RunFolder
+    from keras_kd.teacher_checks import check_length
+    from keras_kd.teachers.teacher import weights_hash
 
     folder = resolve_folder(options.teacher)
-    tokenizer = Tokenizer.from_folder(folder)
-    parts, _ = read_windows(
-        options.data,
-        text_parts(options.texts, options.validation_texts, options.test_texts),
-        tokenizer,
-        options.max_length,
-        Path(options.run) / "tokens",
+    run_folder = RunFolder(options.run)
+    run_folder.hold_to_settings(
+        {
+            name: value
+            for name, value in vars(options).items()
+            if name not in ("run", "traceback")
+        }
     )
-    print({part: f"{len(rows)} windows" for part, rows in parts.items()})
+    tokenizer = Tokenizer.from_folder(folder)
     keras.utils.set_random_seed(options.seed)
     model = load_pretrained(
         folder,
         "masked_lm",
         num_outputs=tokenizer.vocabulary_size,
     )
-    result = train(model, tokenizer, parts, options)
+    check_length(model, options.max_length)
+    # A head that is new has the numbers of its seed.
+    run_folder.hold_to("teacher", {"weights": weights_hash(model)})
+    parts, _ = read_windows(
+        options.data,
+        text_parts(options.texts, options.validation_texts, options.test_texts),
+        tokenizer,
+        options.max_length,
+        run_folder.folder / "tokens",
+    )
+    print({part: f"{len(rows)} windows" for part, rows in parts.items()})
+    result = train(
+        model, tokenizer, parts, options, run_folder.unit("masked_lm_head")
+    )
     print(
         f"Masked tokens told right: {result['best_score']:.2%} of "
         f"{options.validation_texts} texts that were not trained on (step "
         f"{result['best_step']}, {result['seconds']:.0f} s)."
     )
     config = {**read_config(folder), "architectures": ["BertForMaskedLM"]}
-    write_folder(
-        Path(options.run) / "model", model, config, "masked_lm", tokenizer
-    )
-    print(f"Hugging Face folder: {Path(options.run) / 'model'}")
+    target = run_folder.folder / "model"
+    write_folder(target, model, config, "masked_lm", tokenizer)
+    print(f"Hugging Face folder: {target}")
 
 
-def train(model, tokenizer, parts, options):
+def train(model, tokenizer, parts, options, unit):
     """Trains a masked language model; gives the result of `train_unit`."""
     from keras_kd.data.masked_batches import evaluation_masked_batches
     from keras_kd.data.masked_batches import training_masked_batches
@@ -131,7 +145,7 @@ def train(model, tokenizer, parts, options):
         return logs["accuracy"], logs["loss"]
 
     return train_unit(
-        Path(options.run) / "unit",
+        unit,
         distiller,
         lambda step: training_masked_batches(
             parts["train"],

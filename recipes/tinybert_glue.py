@@ -21,9 +21,12 @@ a folder of your own, as recipes.own_data reads it.
 
 import argparse
 import sys
+from pathlib import Path
 
 from keras_kd.commands.guard import guarded
 from keras_kd.configuration import ConfigurationError
+from keras_kd.data.example import Example
+from keras_kd.data.text_files import read_lines
 from keras_kd.text_parts import add_text_parts
 from recipes.mnli import RECIPE as MNLI
 from recipes.own_data import RECIPE as OWN_DATA
@@ -84,6 +87,8 @@ def make_recipe(task):
     if task == "MNLI":
         dev = ["dev_matched.tsv", "dev.tsv"]
         also_test = MNLI.also_test
+    if task == "QQP":
+        choose_rows = whole_rows
     if task == "SST-2":
         choose_rows = SST2.choose_rows
         defaults["validation_rows"] = SST2.defaults["validation_rows"]
@@ -97,6 +102,33 @@ def make_recipe(task):
         choose_rows=choose_rows,
         defaults=defaults,
     )
+
+
+def whole_rows(options, settings):
+    """The rows of QQP's files; some lines of GLUE's own lack columns."""
+    columns = (settings.text, settings.text_pair, settings.label)
+    chosen = {}
+    for part in ("train", "validation", "test"):
+        source = getattr(settings, part)
+        if source is None:
+            continue
+        lines = [line for _, line in read_lines(Path(source))]
+        header = lines[0].split("\t") if lines else []
+        if not set(columns) <= set(header):
+            continue  # The reader of files says what is wrong with it.
+        rows = [line.split("\t") for line in lines[1:]]
+        whole = [row for row in rows if len(row) == len(header)]
+        if len(whole) < len(rows):
+            print(
+                f"{len(rows) - len(whole)} lines of {source} are left out: "
+                f"they have not {len(header)} columns."
+            )
+        first, second, label = map(header.index, columns)
+        chosen[part] = [
+            Example(f"{source}:{number}", (row[first], row[second]), row[label])
+            for number, row in enumerate(whole)
+        ]
+    return chosen
 
 
 def add_flags(parser):
@@ -138,10 +170,11 @@ def main(arguments=None):
 
 def run(recipe, options):
     """Runs a stage."""
-    if options.stage == "general":
-        return teach_general(options, LAYERS)
-    if options.stage == "both":
+    if options.stage != "prediction":
         options.default_settings["layer_losses"] = LAYERS
+    if options.stage == "general":
+        return teach_general(options)
+    if options.stage == "both":
         options.default_settings["layer_steps"] = 1000
     if options.data is not None and options.data.endswith((".txt", ".txt.gz")):
         raise ConfigurationError(

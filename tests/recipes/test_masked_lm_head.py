@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from keras_kd.configuration import ConfigurationError
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.models.pretrained import load_pretrained
 from recipes import masked_lm_head
@@ -42,7 +43,9 @@ def test_from_text_to_a_folder(flags, tmp_path, capsys):
     masked_lm_head.run(parser.parse_args(flags))
     said = capsys.readouterr().out
     assert "'train': '200 windows'" in said
-    result = json.loads((tmp_path / "run/unit/result.json").read_text())
+    result = json.loads(
+        (tmp_path / "run/units/masked_lm_head/result.json").read_text()
+    )
     # One of two words, where nothing is learned.
     assert result["best_score"] > 0.8
     folder = tmp_path / "run" / "model"
@@ -53,3 +56,9 @@ def test_from_text_to_a_folder(flags, tmp_path, capsys):
     masked_lm_head.run(parser.parse_args(flags))
     again = capsys.readouterr().out
     assert "step 30" not in again and "Masked tokens told right" in again
+    # Nor does one with other settings, or another teacher: it is refused.
+    with pytest.raises(ConfigurationError, match=r"'steps': \(60, 61\)"):
+        masked_lm_head.run(parser.parse_args([*flags, "--steps=61"]))
+    tiny.change_weights(tmp_path / "bert")
+    with pytest.raises(ConfigurationError, match="The teacher of the run"):
+        masked_lm_head.run(parser.parse_args(flags))

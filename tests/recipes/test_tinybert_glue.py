@@ -45,7 +45,8 @@ def test_general_stage_then_both_of_a_task(folder, capsys):
         f"--run={general}", "--steps=40", "--evaluate-every=20",
         "--learning-rate=0.05", "--validation-texts=60", "--test-texts=20",
     )  # fmt: skip
-    history = json.loads((general / "unit/result.json").read_text())["history"]
+    result = general / "units" / "general" / "result.json"
+    history = json.loads(result.read_text())["history"]
     assert history[0]["validation"] < history[-1]["validation"] < 0
     losses = {"embedding_mse", "hidden_state_mse", "attention_mse"}
     assert {f"{name}_loss" for name in losses} <= set(history[0])
@@ -201,3 +202,69 @@ def test_a_file_of_texts_is_no_task(folder, capsys):
     flags = ["--task=SST-2", f"--data={folder / 'texts.txt'}"]
     assert tinybert_glue.main(flags) == 1
     assert "for --stage general" in capsys.readouterr().err
+
+
+def test_broken_lines_of_qqp_are_left_out(tmp_path, resolved, capsys):
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"
+    row = "0\t1\t2\tis it ?\twas it ?\t1"
+    for name in ("train", "dev"):
+        lines = [header, row, "7\t8\tbroken", row]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    run(
+        "--task=QQP", f"--data={tmp_path}", f"--run={tmp_path / 'run'}",
+        "--teacher=bert",
+    )  # fmt: skip
+    assert "1 lines of" in capsys.readouterr().out
+    rows = list(read_examples(resolved[0].train, text_pair="text_pair"))
+    assert [one.fields for one in rows] == [("is it ?", "was it ?")] * 2
+    assert [one.label for one in rows] == ["1", "1"]
+
+
+class TestGeneralStage:
+    """What it refuses: in a run with other settings it would train nothing."""
+
+    @pytest.fixture
+    def flags(self, folder):
+        return [
+            "--stage=general", f"--data={folder / 'texts.txt'}", *SIZES,
+            f"--teacher={folder / 'bert'}", f"--run={folder / 'general'}",
+            "--max-length=16", "--validation-texts=60", "--test-texts=20",
+            "--steps=2", "--evaluate-every=2", "--batch-size=4",
+        ]  # fmt: skip
+
+    def test_other_settings_and_teachers(self, folder, flags, capsys):
+        run(*flags)
+        first = (folder / "general" / "student.keras").read_bytes()
+        for other, said in (
+            (["--steps=4"], "'steps': (2, 4)"),
+            (["--layer-losses", "attention_kl"], "layer_losses"),
+            (["--texts=9"], "'texts': (20000, 9)"),
+        ):
+            assert tinybert_glue.main([*flags, *other]) == 1
+            assert said in capsys.readouterr().err
+        tiny.change_weights(folder / "bert")
+        assert tinybert_glue.main(flags) == 1
+        assert "The teacher of the run" in capsys.readouterr().err
+        assert (folder / "general" / "student.keras").read_bytes() == first
+
+    @pytest.mark.parametrize(
+        "given, said",
+        [
+            (["--teacher-layers", "0"], "--teacher-layers"),
+            (["--precision=mixed_bfloat16", "--prune=0.5"], "--prune"),
+            (["--mode=prepare"], "--mode"),
+            (["--seeds", "0", "1"], "one seed"),
+            (["--max-length=600"], "--max-length must be at most"),
+            (["--data=no_file.txt"], "--data must be a file"),
+        ],
+    )
+    def test_what_it_would_ignore(self, given, said, flags, folder, capsys):
+        assert tinybert_glue.main([*flags, *given]) == 1
+        assert said in capsys.readouterr().err
+        assert not (folder / "general" / "units").exists()
+
+    def test_weights_of_its_losses_and_the_configuration(self, flags, capsys):
+        run(*flags, "--layer-weight", "1", "2", "3", "--print-config")
+        settings = json.loads(capsys.readouterr().out)
+        assert settings["layer_losses"] == tinybert_glue.LAYERS
+        assert settings["layer_weight"] == [1, 2, 3]
