@@ -11,6 +11,9 @@ from keras_kd.data.batches import gather_inputs
 from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.models.inference_encoder import for_inference
 
+# Of these there is a number for each two tokens, not an array a token.
+OF_PAIRS = ("attention_scores", "attention_probabilities")
+
 
 def keras_runtime(model, plain=False):
     """`(input names, predict)` of a Keras model, for `predict_rows`.
@@ -120,8 +123,12 @@ def predict_rows(
     Returns:
         `[rows, ...]` array, float32; of an output for each token
         `TokenOutputs`, without padding.
+
+    Raises:
+        ValueError: Attention for each token.
     """
     if per_token:
+        refuse_attention([output])
         return _predict_tokens(runtime, rows, output, progress)
     result = None
     for positions, outputs in predict_batches(runtime, rows):
@@ -132,6 +139,23 @@ def predict_rows(
         if progress is not None:
             progress(len(positions))
     return result
+
+
+def refuse_attention(names):
+    """Refuses outputs that can be kept neither for each row nor each token.
+
+    Raises:
+        ValueError: There is attention among them.
+    """
+    attention = [name for name in names if name.partition("/")[0] in OF_PAIRS]
+    if attention:
+        raise ValueError(
+            "Outputs can be kept that have one array of equal shape a row, or "
+            f"a token. Received: {attention}, with a number for each two "
+            "tokens. Run the teacher live (`Distiller(student, teacher=...)`), "
+            "or keep 'hidden_states/...', or 'queries/...', 'keys/...' and "
+            "'values/...' with `SelfAttentionRelations`."
+        )
 
 
 def _predict_tokens(runtime, rows, output, progress):

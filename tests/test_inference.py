@@ -105,6 +105,17 @@ def test_named_outputs_and_any_runtime(rows):
     )
 
 
+def test_attention_is_no_output_of_tokens(rows):
+    # Its second axis is that of the heads: cut to the tokens it is nonsense.
+    def predict(features):
+        count, length = features["token_ids"].shape
+        return {"attention_scores/1": np.zeros((count, 2, length, length))}
+
+    runtime = (["token_ids"], predict)
+    with pytest.raises(ValueError, match=r"Received: \['attention_scores/1'"):
+        predict_rows(runtime, rows, "attention_scores/1", per_token=True)
+
+
 def test_a_model_with_several_outputs(rows):
     tokens = keras.Input((None,), dtype="int32", name="token_ids")
     x = layers.GlobalAveragePooling1D()(layers.Embedding(30, 4)(tokens))

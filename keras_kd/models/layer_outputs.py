@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import inspect
+import typing
 
 import keras
 from keras import ops
@@ -9,7 +11,6 @@ from keras import ops
 from keras_kd import batch
 from keras_kd.models.inference_encoder import InferenceEncoder
 from keras_kd.models.layer_replacement import is_functional
-from keras_kd.models.layer_replacement import leaves
 
 HIDDEN_STATES = "hidden_states"
 ATTENTION = (
@@ -44,9 +45,15 @@ def layer_outputs(model, names):
     dropout. `layers/backbone/dense` is the output of any layer, by the names
     on the way to it.
 
-    Blocks are the layers with attention inside; in a model without any, the
-    recurrent ones. They are counted in the order in which they are called, in
-    models inside of models too.
+    Blocks are the layers with attention inside, whatever its class, and others
+    of their kind; in a model without any, the recurrent layers; without these
+    too, layers with dense ones and a layer normalisation inside, as FNet's.
+    They are counted in the order in which they are called, in models inside of
+    models too: of BART and T5 the encoder's first, then the decoder's.
+
+    A decoder's attention is that to its own tokens. It can be read where it is
+    a `keras.layers.MultiHeadAttention` (BERT, RoBERTa, DistilBERT, ALBERT,
+    ELECTRA, GPT-2, OPT, BART); of other backbones there is all the rest.
 
     Args:
         model: Functional `keras.Model`, also one of KerasHub. It is not
@@ -59,7 +66,8 @@ def layer_outputs(model, names):
         ones. Random states are shared: dropout is the model's own.
 
     Raises:
-        ValueError: The model has no such layer; says which it has.
+        ValueError: The model has no such layer, or does not show what it
+            computes; says what there is.
 
     Example:
 
@@ -93,6 +101,15 @@ def block_count(model):
     return len(_Tracing(model).blocks)
 
 
+class _Block(typing.NamedTuple):
+    """A block, what it reads and gives, and its attention if that was asked."""
+
+    layer: keras.layers.Layer
+    reads: object
+    gives: object
+    attention: dict
+
+
 class _Tracing:
     """Calls a functional model once more, layer by layer, and looks on.
 
@@ -107,58 +124,60 @@ class _Tracing:
         self.model = model
         self.with_attention = with_attention
         self.by_path = {}
-        self.blocks = []  # (input, outputs by the names in ATTENTION, output)
+        self.blocks = []
         self.pooled = None
         self._before_dropout = {}
         self._names = {}
-        self._attends = any(map(_attentions, leaves(model)))
-        self._is_block = _attentions if self._attends else _is_recurrent
+        self._is_block = _block_test(model)
+        graph = _graph_of(model)
         self.inputs = keras.tree.map_structure(
             lambda x: keras.Input(x.shape[1:], dtype=x.dtype, name=x.name),
-            model._inputs_struct,
+            graph._inputs_struct,
         )
-        outputs = self._run(model, self.inputs, ())
+        outputs = self._run(graph, self.inputs, ())
         if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
             (outputs,) = outputs
         self.outputs = batch.named_outputs(outputs)
 
-    def _run(self, model, inputs, path):
+    def _run(self, graph, inputs, path):
         # What `Functional.call` does; Keras' own `clone_model` goes the same
         # way, but shows nothing of models inside of the model.
-        return model._run_through_graph(
-            model._standardize_inputs(inputs),
+        return graph._run_through_graph(
+            graph._standardize_inputs(inputs),
             operation_fn=lambda layer: functools.partial(
                 self._call, layer, (*path, layer.name)
             ),
         )
 
     def _call(self, layer, path, *args, **kwargs):
-        if is_functional(layer):
-            outputs = self._run(layer, args[0], path)
+        graph = _graph_of(layer)
+        if graph is not None:
+            outputs = self._run(graph, _read(layer, args, kwargs), path)
         elif self._is_block(layer):
             outputs = self._call_block(layer, *args, **kwargs)
         else:
             outputs = self._named_once(layer)(*args, **kwargs)
         if isinstance(layer, keras.layers.Dropout):
-            self._before_dropout[id(outputs)] = args[0]
+            self._before_dropout[id(outputs)] = _read(layer, args, kwargs)
         elif isinstance(layer, keras.layers.Dense):
-            self.pooled = self._before_dropout.get(id(args[0]), args[0])
+            read = _read(layer, args, kwargs)
+            self.pooled = self._before_dropout.get(id(read), read)
         self.by_path["/".join(path)] = outputs
         return outputs
 
     def _call_block(self, layer, *args, **kwargs):
         attention = {}
         number = str(len(self.blocks) + 1)
-        if self._attends and number in self.with_attention:
+        read = _read(layer, args, kwargs)
+        if number in self.with_attention and _shows_attention(layer):
             if isinstance(layer, InferenceEncoder):
                 layer = layer.layer
-            outputs = _WithAttention(layer)(*args, **kwargs)
-            attention = {name: outputs.pop(name) for name in ATTENTION}
-            outputs = outputs["outputs"]
+            attention = _WithAttention(layer)(*args, **kwargs)
+            outputs = attention.pop("outputs")
         else:
             outputs = self._named_once(layer)(*args, **kwargs)
         first = keras.tree.flatten(outputs)[0]
-        self.blocks.append((args[0], attention, first))
+        self.blocks.append(_Block(layer, read, first, attention))
         return outputs
 
     def _named_once(self, layer):
@@ -175,28 +194,43 @@ class _Tracing:
             kind, which = HIDDEN_STATES, "0"
         found = None
         if kind == HIDDEN_STATES and which.isdigit() and self.blocks:
-            states = [self.blocks[0][0], *(block[2] for block in self.blocks)]
+            states = [self.blocks[0].reads, *(b.gives for b in self.blocks)]
             found = dict(enumerate(states)).get(int(which))
         elif kind in ATTENTION and which.isdigit():
-            attentions = [{}, *(block[1] for block in self.blocks)]
+            attentions = [{}, *(block.attention for block in self.blocks)]
             found = dict(enumerate(attentions)).get(int(which), {}).get(kind)
         elif name == POOLED:
-            found = self.outputs.get("pooled_output", self.pooled)
+            found = self._pooled_output()
         elif kind == LAYERS:
             found = self.by_path.get(which)
         if found is None:
             raise ValueError(self._unknown(name))
         return found
 
+    def _pooled_output(self):
+        return self.outputs.get("pooled_output", self.pooled)
+
     def _unknown(self, name):
+        count = len(self.blocks)
+        shown = [
+            number
+            for number, block in enumerate(self.blocks, 1)
+            if _shows_attention(block.layer)
+        ]
+        there = []
+        if count:
+            there.append(f"'{HIDDEN_STATES}/0' to '{HIDDEN_STATES}/{count}'")
+        if shown:
+            there.append(f"'{ATTENTION[0]}/{shown[0]}' and so on")
+        if self._pooled_output() is not None:
+            there.append(f"'{POOLED}'")
+        there.append(f"'{LAYERS}/' followed by one of {sorted(self.by_path)}")
+        of = "none" if not shown else "all" if len(shown) == count else shown
         return (
-            f"Model '{self.model.name}' has no output '{name}'. It has "
-            f"{len(self.blocks)} blocks "
-            f"({'with' if self._attends else 'without'} attention): "
-            f"'{HIDDEN_STATES}/0' to '{HIDDEN_STATES}/{len(self.blocks)}'"
-            + (f", '{ATTENTION[0]}/1' and so on" if self._attends else "")
-            + f", '{POOLED}', and '{LAYERS}/' followed by one of "
-            f"{sorted(self.by_path)}."
+            f"Model '{self.model.name}' has no output '{name}'. It has {count} "
+            f"blocks; attention can be read of {of} (of "
+            "keras.layers.MultiHeadAttention alone). Take "
+            f"{', or '.join(there)}."
         )
 
 
@@ -276,17 +310,82 @@ def _seen(attention):
         object.__delattr__(attention, "_compute_attention")
 
 
+def _read(layer, args, kwargs):
+    """What a layer is given first, by position or by keyword."""
+    if args:
+        return args[0]
+    names = [*inspect.signature(layer.call).parameters, *kwargs]
+    return next(kwargs[name] for name in names if name in kwargs)
+
+
+def _graph_of(layer):
+    """The functional model that a layer is, or that a `Sequential` holds."""
+    if isinstance(layer, keras.Sequential):
+        layer = layer._functional
+    return layer if is_functional(layer) else None
+
+
+def _leaves(model):
+    """The layers of a model, those of models inside of it too."""
+    for layer in _graph_of(model).layers:
+        if _graph_of(layer) is None:
+            yield layer
+        else:
+            yield from _leaves(layer)
+
+
+def _block_test(model):
+    """The function that says of a model's layers which are its blocks."""
+    layers = list(_leaves(model))
+    for is_one in (_has_attention, _is_recurrent, _is_residual):
+        found = [layer for layer in layers if is_one(layer)]
+        # Qwen3.5 has attention in every fourth layer of a kind, and something
+        # else in its place in the others. A wrapper says nothing of a kind.
+        kinds = {type(layer) for layer in found}
+        kinds = {k for k in kinds if not issubclass(k, keras.layers.Wrapper)}
+        if found:
+            return lambda layer: is_one(layer) or type(layer) in kinds
+    return lambda layer: False
+
+
 def _attentions(layer):
-    """The attention layers in a layer, itself included."""
+    """The attention layers in a layer, or itself, in the layer's own order.
+
+    What is called attention and holds other attention is not one of its own.
+    """
     if not isinstance(layer, keras.layers.Layer):
         return []
-    return [
-        inner
-        for inner in layer._flatten_layers()
-        if isinstance(inner, keras.layers.MultiHeadAttention)
-    ]
+    inner = [found for part in layer._layers for found in _attentions(part)]
+    is_attention = isinstance(layer, keras.layers.MultiHeadAttention) or (
+        type(layer).__name__.endswith("Attention")
+    )
+    return inner or [layer] * is_attention
+
+
+def _has_attention(layer):
+    # Attention of another class that stands alone is a way of pooling.
+    return _attentions(layer) not in ([], [layer]) or isinstance(
+        layer, keras.layers.MultiHeadAttention
+    )
+
+
+def _shows_attention(layer):
+    first = next(iter(_attentions(layer)), None)
+    # XLNet's is a subclass, but neither called nor computed as Keras' own.
+    return (
+        isinstance(first, keras.layers.MultiHeadAttention)
+        and "query" in inspect.signature(first.call).parameters
+    )
 
 
 def _is_recurrent(layer):
     kinds = (keras.layers.RNN, keras.layers.Bidirectional)
     return isinstance(layer, kinds)
+
+
+def _is_residual(layer):
+    if not isinstance(layer, keras.layers.Layer):
+        return False
+    inside = layer._flatten_layers(include_self=False)
+    kinds = (keras.layers.Dense, keras.layers.LayerNormalization)
+    return all(any(isinstance(x, kind) for x in inside) for kind in kinds)

@@ -10,6 +10,7 @@ from keras_kd.batch import TOKEN_IDS
 from keras_kd.data.rows import KEY_BYTES
 from keras_kd.data.rows import as_keys
 from keras_kd.data.token_outputs import TokenOutputs
+from keras_kd.inference import refuse_attention
 from keras_kd.teachers.target_shards import KEYS
 from keras_kd.teachers.target_shards import MANIFESTS
 from keras_kd.teachers.target_shards import file_hash
@@ -36,10 +37,12 @@ class TeacherTargets:
         fingerprint: Dictionary of what decides the targets.
         per_token: Names of the outputs that have one array a token: their
             second axis is that of the tokens. They are kept without padding.
+            Attention can't be kept: it has a number for each two tokens.
         tokens: The column with these tokens.
 
     Raises:
-        ValueError: The folder holds targets under another fingerprint.
+        ValueError: The folder holds targets under another fingerprint, or
+            there is attention in `per_token`.
 
     Example:
 
@@ -51,6 +54,7 @@ class TeacherTargets:
     """
 
     def __init__(self, folder, fingerprint, per_token=(), tokens=TOKEN_IDS):
+        refuse_attention(per_token)
         self.tokens = tokens
         self.per_token = tuple(per_token)
         self.folder = Path(folder)
@@ -215,7 +219,7 @@ class TeacherTargets:
             The number of rows that the teacher was run on.
 
         Raises:
-            ValueError: The teacher gives NaN or infinite values.
+            ValueError: The teacher gives NaN or infinite values, or attention.
         """
         parts = self.parts(rows, rows_per_shard, share)
         try:

@@ -10,6 +10,7 @@ from keras_kd.atomic_files import write_json
 from keras_kd.batch import TOKEN_IDS
 from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.inference import predict_batches
+from keras_kd.inference import refuse_attention
 
 MANIFESTS = "manifest*.json"
 KEYS = "target_keys"
@@ -45,12 +46,13 @@ def label_shard(
         The name of the file.
 
     Raises:
-        ValueError: The teacher gives NaN or infinite values.
+        ValueError: The teacher gives NaN or infinite values, or attention.
     """
     from safetensors.numpy import save_file
 
     collected = []
     for chosen, outputs in predict_batches(runtime, rows, positions):
+        refuse_attention(outputs)
         collected.append((chosen, outputs))
         if progress is not None:
             progress(len(chosen))

@@ -335,6 +335,34 @@ def test_a_row_that_was_not_labelled_is_an_error(rows, tmp_path):
         empty.lookup(rows.keys([0]))
 
 
+class TestAttention:
+    """A number for each two tokens: neither one array a row nor a token."""
+
+    @pytest.mark.parametrize(
+        "name", ["attention_scores/1", "attention_probabilities/12"]
+    )
+    def test_it_is_refused_before_the_teacher_runs(self, tmp_path, name):
+        with pytest.raises(ValueError, match="Run the teacher live") as error:
+            TeacherTargets(
+                tmp_path / "t", FINGERPRINT, ("hidden_states/1", name)
+            )
+        assert f"Received: ['{name}']" in str(error.value)
+
+    def test_it_is_refused_before_anything_is_kept(self, rows, tmp_path):
+        calls = []
+
+        def predict(features):
+            calls.append(len(features["token_ids"]))
+            length = features["token_ids"].shape[1]
+            return {"attention_scores/1": np.zeros((calls[-1], 2, length))}
+
+        targets = TeacherTargets(tmp_path / "t", FINGERPRINT)
+        with pytest.raises(ValueError, match="Run the teacher live"):
+            targets.label((["token_ids"], predict), rows)
+        assert len(calls) == 1 and len(targets) == 0
+        assert not shards(tmp_path / "t")
+
+
 class TestTypes:
     def test_half_precision_is_kept_and_read_as_float32(self, rows, tmp_path):
         targets, _ = label(tmp_path / "t", rows, Spy("float16"))
