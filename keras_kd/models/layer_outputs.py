@@ -9,8 +9,11 @@ import keras
 from keras import ops
 
 from keras_kd import batch
+from keras_kd.models.blocks import attentions
+from keras_kd.models.blocks import block_test
+from keras_kd.models.blocks import graph_of
+from keras_kd.models.blocks import shows_attention
 from keras_kd.models.inference_encoder import InferenceEncoder
-from keras_kd.models.layer_replacement import is_functional
 
 HIDDEN_STATES = "hidden_states"
 ATTENTION = (
@@ -128,8 +131,8 @@ class _Tracing:
         self.pooled = None
         self._before_dropout = {}
         self._names = {}
-        self._is_block = _block_test(model)
-        graph = _graph_of(model)
+        self._is_block = block_test(model)
+        graph = graph_of(model)
         self.inputs = keras.tree.map_structure(
             lambda x: keras.Input(x.shape[1:], dtype=x.dtype, name=x.name),
             graph._inputs_struct,
@@ -150,7 +153,7 @@ class _Tracing:
         )
 
     def _call(self, layer, path, *args, **kwargs):
-        graph = _graph_of(layer)
+        graph = graph_of(layer)
         if graph is not None:
             outputs = self._run(graph, _read(layer, args, kwargs), path)
         elif self._is_block(layer):
@@ -169,7 +172,7 @@ class _Tracing:
         attention = {}
         number = str(len(self.blocks) + 1)
         read = _read(layer, args, kwargs)
-        if number in self.with_attention and _shows_attention(layer):
+        if number in self.with_attention and shows_attention(layer):
             if isinstance(layer, InferenceEncoder):
                 layer = layer.layer
             attention = _WithAttention(layer)(*args, **kwargs)
@@ -215,7 +218,7 @@ class _Tracing:
         shown = [
             number
             for number, block in enumerate(self.blocks, 1)
-            if _shows_attention(block.layer)
+            if shows_attention(block.layer)
         ]
         there = []
         if count:
@@ -249,7 +252,7 @@ class _WithAttention(keras.layers.Layer):
         pass  # The layer is.
 
     def call(self, *args, training=None, **kwargs):
-        attention = _attentions(self.layer)[0]
+        attention = attentions(self.layer)[0]
         with _seen(attention) as seen:
             outputs = self.layer(*args, training=training, **kwargs)
         return {"outputs": outputs, **seen}
@@ -316,76 +319,3 @@ def _read(layer, args, kwargs):
         return args[0]
     names = [*inspect.signature(layer.call).parameters, *kwargs]
     return next(kwargs[name] for name in names if name in kwargs)
-
-
-def _graph_of(layer):
-    """The functional model that a layer is, or that a `Sequential` holds."""
-    if isinstance(layer, keras.Sequential):
-        layer = layer._functional
-    return layer if is_functional(layer) else None
-
-
-def _leaves(model):
-    """The layers of a model, those of models inside of it too."""
-    for layer in _graph_of(model).layers:
-        if _graph_of(layer) is None:
-            yield layer
-        else:
-            yield from _leaves(layer)
-
-
-def _block_test(model):
-    """The function that says of a model's layers which are its blocks."""
-    layers = list(_leaves(model))
-    for is_one in (_has_attention, _is_recurrent, _is_residual):
-        found = [layer for layer in layers if is_one(layer)]
-        # Qwen3.5 has attention in every fourth layer of a kind, and something
-        # else in its place in the others. A wrapper says nothing of a kind.
-        kinds = {type(layer) for layer in found}
-        kinds = {k for k in kinds if not issubclass(k, keras.layers.Wrapper)}
-        if found:
-            return lambda layer: is_one(layer) or type(layer) in kinds
-    return lambda layer: False
-
-
-def _attentions(layer):
-    """The attention layers in a layer, or itself, in the layer's own order.
-
-    What is called attention and holds other attention is not one of its own.
-    """
-    if not isinstance(layer, keras.layers.Layer):
-        return []
-    inner = [found for part in layer._layers for found in _attentions(part)]
-    is_attention = isinstance(layer, keras.layers.MultiHeadAttention) or (
-        type(layer).__name__.endswith("Attention")
-    )
-    return inner or [layer] * is_attention
-
-
-def _has_attention(layer):
-    # Attention of another class that stands alone is a way of pooling.
-    return _attentions(layer) not in ([], [layer]) or isinstance(
-        layer, keras.layers.MultiHeadAttention
-    )
-
-
-def _shows_attention(layer):
-    first = next(iter(_attentions(layer)), None)
-    # XLNet's is a subclass, but neither called nor computed as Keras' own.
-    return (
-        isinstance(first, keras.layers.MultiHeadAttention)
-        and "query" in inspect.signature(first.call).parameters
-    )
-
-
-def _is_recurrent(layer):
-    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
-    return isinstance(layer, kinds)
-
-
-def _is_residual(layer):
-    if not isinstance(layer, keras.layers.Layer):
-        return False
-    inside = layer._flatten_layers(include_self=False)
-    kinds = (keras.layers.Dense, keras.layers.LayerNormalization)
-    return all(any(isinstance(x, kind) for x in inside) for kind in kinds)
