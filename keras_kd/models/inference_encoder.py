@@ -32,9 +32,12 @@ class InferenceEncoder(keras.layers.Layer):
     def __init__(self, layer):
         super().__init__(name=layer.name, trainable=False, dtype="float32")
         self.layer = layer
+        self.supports_masking = True  # As the layer does.
 
     def call(self, states, padding_mask=None):
         """Gives the states after the layer: `[batch, tokens, width]`."""
+        if padding_mask is None:  # That of an embedding with `mask_zero`.
+            padding_mask = getattr(states, "_keras_mask", None)
         shape = ops.shape(states)
         width = states.shape[-1]
         states = ops.reshape(states, [-1, width])

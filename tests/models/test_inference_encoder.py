@@ -137,3 +137,19 @@ class _Subclassed(keras.Model):
 
     def call(self, x):
         return self.encoder(x)
+
+
+def test_a_mask_that_keras_hands_on():
+    """Padding is said by the embedding alone, to both layers."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None,), dtype="int32", name="token_ids")
+    states = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)
+    for _ in range(2):
+        states = keras_hub.layers.TransformerEncoder(8, 2)(states)
+    model = keras.Model(inputs, states)
+    ids = np.array([[3, 5, 2, 0, 0], [1, 2, 3, 4, 5]])
+    expected, result = (
+        keras.ops.convert_to_numpy(one(ids))[ids != 0]
+        for one in (model, for_inference(model))
+    )
+    np.testing.assert_allclose(result, expected, atol=1e-5)
