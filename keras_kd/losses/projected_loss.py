@@ -13,7 +13,8 @@ class ProjectedLoss(DistillationLoss):
 
     Where their widths differ the student's states go through a dense layer,
     which is trained with the student, kept in the Distiller's checkpoints, and
-    is no part of the student that is saved and exported.
+    is no part of the student that is saved and exported. A loss with such
+    layers belongs to one Distiller; a second one refuses it.
 
     Args:
         projection: `"linear"`, `"relu"` or `"tanh"`: the activation of the
@@ -49,8 +50,16 @@ class ProjectedLoss(DistillationLoss):
         return list(zip(self.student_outputs, self.teacher_outputs))
 
     def build(self, student_outputs, teacher_outputs):
-        if not self.projects or self._projections:
-            return list(self._projections.values())
+        if not self.projects:
+            return []
+        if self._projections:
+            # They are trained with another student, and would begin, and be
+            # changed, with both.
+            raise ValueError(
+                f"Loss '{self.name}' has projections of its own, which belong "
+                "to the Distiller that it was given to first. Received: a "
+                "second Distiller. Make a new loss for each Distiller."
+            )
         pairs = self.compared_outputs
         widths = [
             self._teacher_width(pair, given, student_outputs, teacher_outputs)
