@@ -7,6 +7,7 @@ from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.masked_soft_targets import told_positions
 from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.masking import without_padding
 from keras_kd.losses.temperature import check_temperature
 
 TOP_LOGITS = "top_logits"
@@ -132,15 +133,15 @@ class TopKSoftTargets(DistillationLoss):
         self.temperature = temperature
 
     def per_example(self, student, teacher, context):
+        told = told_positions(context)
         values = folded_divergence(
-            student[LOGITS],
-            teacher[TOP_LOGITS],
+            without_padding(student[LOGITS], told),
+            without_padding(teacher[TOP_LOGITS], told),
             teacher[TOP_IDS],
-            teacher[REST],
+            without_padding(teacher[REST], told),
             self.temperature,
         )
-        values = values * self.temperature**2
-        return masked_mean(values, told_positions(context, values))
+        return masked_mean(values * self.temperature**2, told)
 
     def get_config(self):
         return {**super().get_config(), "temperature": self.temperature}

@@ -94,6 +94,39 @@ def test_what_stands_in_padding_changes_nothing(name):
         assert np.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("filling", [-np.inf, np.nan, np.inf])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(n for n in cases.CASES if cases.CASES[n]().outputs == ("logits",)),
+        "ChainSoftTargets",
+        "SpanSoftTargets",
+    ],
+)
+def test_what_stands_in_padding_of_token_logits_changes_nothing(name, filling):
+    loss = cases.CASES.get(name, getattr(losses, name.split()[0]))()
+    # Two tags have six potentials.
+    width = {"SpanSoftTargets": 2, "ChainSoftTargets": 6}.get(name, 3)
+    student, teacher = (
+        {"logits": cases.random(*cases.MASK.shape, width, seed=seed)}
+        for seed in (1, 2)
+    )
+    real = cases.MASK[:, :, None] == 1
+    filled = [
+        {"logits": np.where(real, outputs["logits"], filling)}
+        for outputs in (student, teacher)
+    ]
+    context = {"mask": cases.MASK, "labels": cases.MASK}
+    np.testing.assert_array_equal(
+        cases.call(loss, *filled, **context),
+        cases.call(loss, student, teacher, **context),
+    )
+    (slope,) = cases.gradients(loss, *filled, **context).values()
+    (expected,) = cases.gradients(loss, student, teacher, **context).values()
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)
+    assert (slope[cases.MASK == 0] == 0).all()
+
+
 @every_loss
 def test_a_row_of_weight_zero_is_one_that_is_not_there(name):
     loss = cases.CASES[name]()
