@@ -8,6 +8,7 @@ from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.masked_soft_targets import told_positions
 from keras_kd.losses.masking import masked_mean
 from keras_kd.losses.masking import without_padding
+from keras_kd.losses.soft_targets import pointwise_divergence
 from keras_kd.losses.temperature import check_temperature
 
 TOP_LOGITS = "top_logits"
@@ -66,7 +67,7 @@ def folded_divergence(student_logits, top_logits, ids, rest, temperature):
         )
     ]
     q, p = (ops.log_softmax(values, axis=-1) for values in folded)
-    return ops.sum(ops.exp(p) * (p - q), axis=-1)
+    return ops.sum(pointwise_divergence(p, q), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
