@@ -213,6 +213,31 @@ def test_a_row_of_weight_zero_is_one_that_is_not_there(name):
 
 
 @every_loss
+@pytest.mark.parametrize("filling", [-np.inf, np.nan])
+def test_what_stands_in_a_row_of_weight_zero_changes_nothing(name, filling):
+    loss = cases.CASES[name]()
+    weights = np.array([1.0, 0.0, 2.0, 0.5], "float32")
+    context = {**CONTEXT, "sample_weight": weights}
+    filled = {output: values.copy() for output, values in TEACHER.items()}
+    for values in filled.values():
+        values[1] = filling
+    (value, slopes), (expected, expected_slopes) = (
+        (
+            weighted_mean(
+                cases.call(loss, STUDENT, teacher, **context), weights
+            ),
+            cases.gradients(loss, STUDENT, teacher, weights=weights, **context),
+        )
+        for teacher in (filled, TEACHER)
+    )
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    for output, slope in slopes.items():
+        np.testing.assert_allclose(
+            slope, expected_slopes[output], rtol=1e-5, atol=1e-7
+        )
+
+
+@every_loss
 def test_a_model_with_itself(name):
     loss = cases.CASES[name]()
     # Where two different layers are compared, they are made the same.
