@@ -302,6 +302,25 @@ class TestProjections:
         again.teacher = make_teacher()
         assert evaluate(again) == pytest.approx(evaluate(distiller), rel=1e-5)
 
+    def test_of_teachers_of_several_widths(self, tmp_path):
+        inputs = make_student().input
+        teachers = [make_model(2, 1, width) for width in (8, 12)]
+        logits = [
+            keras.Model(one.input, one.output, name=name)(inputs)
+            for one, name in zip(teachers, ("narrow", "wide"))
+        ]
+        teacher = keras.Model(inputs, keras.layers.average(logits))
+        between = losses.HiddenStateMSE([(1, 1), (1, 2)])
+        distiller = make_distiller(teacher, own_losses=[between])
+        distiller.save(tmp_path / "distiller.keras")
+        again = keras.saving.load_model(tmp_path / "distiller.keras")
+        assert [array.shape for array in projections(again)] == [
+            (6, 8), (8,), (6, 12), (12,)
+        ]  # fmt: skip
+        assert farthest(projections(again), projections(distiller)) == 0.0
+        again.teacher = teacher
+        assert evaluate(again) == pytest.approx(evaluate(distiller), rel=1e-5)
+
     def test_clipping_reaches_them(self, whole):
         # One step of SGD is as long as the clipped gradient of all weights.
         distiller = make_distiller(

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_kd.losses.linear_chain import log_marginals
 from keras_kd.losses.linear_chain import tag_count
+from keras_kd.losses.soft_targets import pointwise_divergence
 from keras_kd.losses.tempered_loss import TemperedLoss
 
 
@@ -75,4 +76,4 @@ class ChainSoftTargets(TemperedLoss):
             return log_marginals(logits / temperature, mask)
 
         own, target = log_probabilities(student), log_probabilities(teacher)
-        return ops.sum(ops.exp(target) * (target - own), axis=-1)
+        return ops.sum(pointwise_divergence(target, own), axis=-1)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_kd.losses.distillation_loss import check_weight
+from keras_kd.losses.soft_targets import pointwise_divergence
 from keras_kd.losses.target_classes import is_class
 from keras_kd.losses.target_classes import target_classes
 from keras_kd.losses.temperature import temperature_config
@@ -46,11 +47,10 @@ def decoupled_divergences(student_logits, teacher_logits, classes, temperature):
         among = ops.log_softmax(ops.where(right, nothing, logits), axis=-1)
         return of_right, of_others, among
 
-    def divergence(teacher, student):
-        return ops.exp(teacher) * (teacher - student)
-
     student, teacher = parts(student_logits), parts(teacher_logits)
-    of_target, of_others, among = map(divergence, teacher, student)
+    of_target, of_others, among = map(pointwise_divergence, teacher, student)
+    # The right class has all of it where the teacher rules all others out.
+    among = ops.where(right, ops.zeros_like(among), among)
     return of_target + of_others, ops.sum(among, axis=-1)
 
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd.losses.loss_context import LossContext
+from keras_kd.losses.present_rows import without_absent_rows
 from keras_kd.schedules import lowest_value
 from keras_kd.schedules import value_at
 
@@ -77,15 +78,21 @@ class DistillationLoss:
 
     def __call__(self, student, teacher, **context):
         """The loss of each example; takes what `LossContext` has."""
+        context = LossContext(**context)
         student = self._outputs_of("student", student, self.student_outputs)
         teacher = self._outputs_of("teacher", teacher, self.teacher_outputs)
         wide = {wide_dtype(value) for value in student.values()}
         dtype = "float64" if "float64" in wide else "float32"
         student, teacher = (
-            {name: ops.cast(value, dtype) for name, value in outputs.items()}
+            {
+                name: without_absent_rows(
+                    ops.cast(value, dtype), context.sample_weight
+                )
+                for name, value in outputs.items()
+            }
             for outputs in (student, teacher)
         )
-        return self.per_example(student, teacher, LossContext(**context))
+        return self.per_example(student, teacher, context)
 
     def _outputs_of(self, role, outputs, names):
         missing = [name for name in names if name not in outputs]
@@ -182,4 +189,7 @@ def weighted_sums(values, weights=None):
     weights = ops.broadcast_to(
         ops.cast(ops.reshape(weights, (-1,)), values.dtype), ops.shape(values)
     )
-    return ops.sum(values * weights), ops.sum(weights)
+    return (
+        ops.sum(without_absent_rows(values, weights) * weights),
+        ops.sum(weights),
+    )

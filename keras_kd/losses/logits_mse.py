@@ -7,6 +7,7 @@ from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.distillation_loss import check_same_last_axis
 from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.masking import without_padding
 
 
 def squared_distance(student_logits, teacher_logits):
@@ -69,9 +70,10 @@ class LogitsMSE(DistillationLoss):
     def per_example(self, student, teacher, context):
         student, teacher = student[LOGITS], teacher[LOGITS]
         check_same_last_axis(self.name, student, teacher)
-        values = squared_distance(student, teacher)
-        return (
-            masked_mean(values, context.logits_mask)
-            if len(values.shape) == 2
-            else values
+        if len(student.shape) == 2:
+            return squared_distance(student, teacher)
+        mask = context.logits_mask
+        values = squared_distance(
+            without_padding(student, mask), without_padding(teacher, mask)
         )
+        return masked_mean(values, mask)

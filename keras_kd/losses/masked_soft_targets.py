@@ -4,21 +4,19 @@ import keras
 from keras import ops
 
 from keras_kd.batch import NO_TOKEN
-from keras_kd.losses.masking import masked_mean
 from keras_kd.losses.soft_targets import soft_target_divergence
 from keras_kd.losses.tempered_loss import TemperedLoss
 
 
-def told_positions(context, like):
-    """`[batch, places]`, 1 where a token is told; all without labels.
+def told_positions(context):
+    """`[batch, places]`, true where a token is told; `None` without labels.
 
     Args:
         context: `LossContext`, whose labels are `NO_TOKEN` elsewhere.
-        like: Tensor `[batch, places]`.
     """
     if context.labels is None:
-        return ops.ones_like(like)
-    return ops.cast(ops.not_equal(context.labels, NO_TOKEN), like.dtype)
+        return None
+    return ops.not_equal(context.labels, NO_TOKEN)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -68,5 +66,5 @@ class MaskedSoftTargets(TemperedLoss):
     def compare(self, student, teacher, temperature, context):
         return soft_target_divergence(student, teacher, temperature)
 
-    def mean_over_tokens(self, values, context):
-        return masked_mean(values, told_positions(context, values))
+    def token_mask(self, context):
+        return told_positions(context)

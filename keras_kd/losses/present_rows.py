@@ -1,4 +1,4 @@
-"""Which rows of a batch are there, for losses that compare rows."""
+"""Which rows of a batch are there, and what stands in those that are not."""
 
 from keras import ops
 
@@ -17,6 +17,23 @@ def present_rows(values, sample_weight):
         return ops.ones(ops.shape(values)[:1], "bool")
     weight = ops.convert_to_tensor(sample_weight)
     return ops.reshape(weight, (-1,)) > 0
+
+
+def without_absent_rows(values, sample_weight):
+    """The values, and 0 in rows of weight 0, whatever stands there.
+
+    As with padding it has to go before anything is computed: 0 times NaN, of a
+    teacher that failed on the row, is NaN.
+
+    Args:
+        values: `[batch, ...]`.
+        sample_weight: `[batch]`, or `None` where all rows count.
+    """
+    if sample_weight is None:
+        return values
+    shape = (-1, *[1] * (len(values.shape) - 1))
+    there = ops.not_equal(ops.reshape(sample_weight, shape), 0)
+    return ops.where(there, values, ops.zeros_like(values))
 
 
 def present_pairs(present):

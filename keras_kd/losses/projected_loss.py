@@ -13,18 +13,20 @@ class ProjectedLoss(DistillationLoss):
 
     Where their widths differ the student's states go through a dense layer,
     which is trained with the student, kept in the Distiller's checkpoints, and
-    is no part of the student that is saved and exported.
+    is no part of the student that is saved and exported. A loss with such
+    layers belongs to one Distiller; a second one refuses it.
 
     Args:
         projection: `"linear"`, `"relu"` or `"tanh"`: the activation of the
             dense layers.
-        teacher_dim: Width of the teacher's states; needed only where they come
-            from the cache.
+        teacher_dim: Width of the teacher's states, or a list with one for each
+            pair of outputs; needed only where they come from the cache.
         weight: Number or schedule that multiplies the loss.
         name: The name under which the loss is logged.
 
     Raises:
-        ValueError: The projection is none of those.
+        ValueError: The projection is none of those, or `teacher_dim` is a list
+            of another length.
     """
 
     projects = True
@@ -48,22 +50,26 @@ class ProjectedLoss(DistillationLoss):
         return list(zip(self.student_outputs, self.teacher_outputs))
 
     def build(self, student_outputs, teacher_outputs):
-        if not self.projects or self._projections:
-            return list(self._projections.values())
-        for student, teacher in self.compared_outputs:
+        if not self.projects:
+            return []
+        if self._projections:
+            # They are trained with another student, and would begin, and be
+            # changed, with both.
+            raise ValueError(
+                f"Loss '{self.name}' has projections of its own, which belong "
+                "to the Distiller that it was given to first. Received: a "
+                "second Distiller. Make a new loss for each Distiller."
+            )
+        pairs = self.compared_outputs
+        widths = [
+            self._teacher_width(pair, given, student_outputs, teacher_outputs)
+            for pair, given in zip(pairs, self._given_widths(len(pairs)))
+        ]
+        for (student, teacher), width in zip(pairs, widths):
             states = student_outputs[student]
-            if teacher in teacher_outputs:
-                self.teacher_dim = teacher_outputs[teacher].shape[-1]
-            if self.teacher_dim is None:
-                raise ValueError(
-                    f"Loss '{self.name}' has to know how wide the teacher's "
-                    f"'{teacher}' is, to compare it with the student's "
-                    f"{states.shape[-1]}. Received no teacher. Give "
-                    "`teacher_dim`."
-                )
-            if states.shape[-1] != self.teacher_dim:
+            if states.shape[-1] != width:
                 layer = keras.layers.Dense(
-                    self.teacher_dim,
+                    width,
                     activation=self.projection,
                     dtype=wide_dtype(states),
                     name=f"{self.name}_{student.replace('/', '_')}_"
@@ -71,7 +77,36 @@ class ProjectedLoss(DistillationLoss):
                 )
                 layer.build(states.shape)
                 self._projections[student, teacher] = layer
+        # A Distiller is loaded without its teacher, whose layers may be of
+        # several widths, as those of several teachers are.
+        self.teacher_dim = widths[0] if len(set(widths)) == 1 else widths
         return list(self._projections.values())
+
+    def _given_widths(self, pairs):
+        """What `teacher_dim` says of each pair of outputs."""
+        if not isinstance(self.teacher_dim, (list, tuple)):
+            return [self.teacher_dim] * pairs
+        if len(self.teacher_dim) != pairs:
+            raise ValueError(
+                f"`teacher_dim` of loss '{self.name}' must be one number, or "
+                f"one for each of its {pairs} pairs of outputs. Received: "
+                f"{list(self.teacher_dim)}."
+            )
+        return self.teacher_dim
+
+    def _teacher_width(self, pair, given, student_outputs, teacher_outputs):
+        """The teacher's own width where there is one, else the given one."""
+        student, teacher = pair
+        if teacher in teacher_outputs:
+            return teacher_outputs[teacher].shape[-1]
+        if given is None:
+            raise ValueError(
+                f"Loss '{self.name}' has to know how wide the teacher's "
+                f"'{teacher}' is, to compare it with the student's "
+                f"{student_outputs[student].shape[-1]}. Received no teacher. "
+                "Give `teacher_dim`."
+            )
+        return given
 
     def project(self, states, student, teacher):
         """A student's states, as wide as the teacher's."""

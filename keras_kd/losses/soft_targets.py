@@ -24,7 +24,20 @@ def soft_target_divergence(student_logits, teacher_logits, temperature):
     """
     student = tempered_log_softmax(student_logits, temperature)
     teacher = tempered_log_softmax(teacher_logits, temperature)
-    return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+    return ops.sum(pointwise_divergence(teacher, student), axis=-1)
+
+
+def pointwise_divergence(teacher, student):
+    """$p \\log (p / q)$ of each entry, from the logarithms of both.
+
+    It is 0 where $p$ is: also of a class that the teacher rules out, by a
+    logit of minus infinity.
+    """
+    probability = ops.exp(teacher)
+    difference = ops.where(
+        probability > 0, teacher - student, ops.zeros_like(teacher)
+    )
+    return probability * difference
 
 
 def tempered_log_softmax(logits, temperature):

@@ -4,6 +4,7 @@ from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.distillation_loss import check_same_last_axis
 from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.masking import without_padding
 from keras_kd.losses.temperature import check_temperature
 from keras_kd.losses.temperature import temperature_config
 from keras_kd.losses.temperature import temperature_of
@@ -63,14 +64,17 @@ class TemperedLoss(DistillationLoss):
         """
         raise TypeError(f"{type(self).__name__} must define `compare`.")
 
-    def mean_over_tokens(self, values, context):
-        """`[batch]` of `[batch, tokens]`."""
-        return masked_mean(values, context.logits_mask)
+    def token_mask(self, context):
+        """`[batch, tokens]`, 1 on those that count; `None` where all do."""
+        return context.logits_mask
 
     def per_example(self, student, teacher, context):
-        student, teacher = self.prepare(
-            student[LOGITS], teacher[LOGITS], context
+        mask = self.token_mask(context)
+        student, teacher = (
+            without_padding(logits, mask) if len(logits.shape) == 3 else logits
+            for logits in (student[LOGITS], teacher[LOGITS])
         )
+        student, teacher = self.prepare(student, teacher, context)
         temperature = temperature_of(
             self.temperature, student, teacher, context
         )
@@ -78,7 +82,7 @@ class TemperedLoss(DistillationLoss):
         if self.scale_by_temperature_squared:
             values = values * temperature**2
         if len(values.shape) == 2:
-            values = self.mean_over_tokens(values, context)
+            values = masked_mean(values, mask)
         return values
 
     def get_config(self):

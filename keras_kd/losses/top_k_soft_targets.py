@@ -7,6 +7,8 @@ from keras_kd.batch import LOGITS
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.masked_soft_targets import told_positions
 from keras_kd.losses.masking import masked_mean
+from keras_kd.losses.masking import without_padding
+from keras_kd.losses.soft_targets import pointwise_divergence
 from keras_kd.losses.temperature import check_temperature
 
 TOP_LOGITS = "top_logits"
@@ -65,7 +67,7 @@ def folded_divergence(student_logits, top_logits, ids, rest, temperature):
         )
     ]
     q, p = (ops.log_softmax(values, axis=-1) for values in folded)
-    return ops.sum(ops.exp(p) * (p - q), axis=-1)
+    return ops.sum(pointwise_divergence(p, q), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -132,15 +134,15 @@ class TopKSoftTargets(DistillationLoss):
         self.temperature = temperature
 
     def per_example(self, student, teacher, context):
+        told = told_positions(context)
         values = folded_divergence(
-            student[LOGITS],
-            teacher[TOP_LOGITS],
+            without_padding(student[LOGITS], told),
+            without_padding(teacher[TOP_LOGITS], told),
             teacher[TOP_IDS],
-            teacher[REST],
+            without_padding(teacher[REST], told),
             self.temperature,
         )
-        values = values * self.temperature**2
-        return masked_mean(values, told_positions(context, values))
+        return masked_mean(values * self.temperature**2, told)
 
     def get_config(self):
         return {**super().get_config(), "temperature": self.temperature}

@@ -39,6 +39,11 @@ class TestWeightedMean:
             weighted_mean(values[[0, 2]], [1.0, 1.0])
         )
 
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_whatever_its_value_is(self, value):
+        assert float(weighted_mean([2.0, value], [1.0, 0.0])) == 2.0
+        assert np.isnan(float(weighted_mean([2.0, np.nan], [1.0, 0.1])))
+
     def test_all_weights_zero_is_zero_and_not_nan(self):
         assert float(weighted_mean([1.0, 2.0], [0.0, 0.0])) == 0.0
 

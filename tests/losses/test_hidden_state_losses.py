@@ -243,6 +243,35 @@ class TestProjections:
         assert again.teacher_dim == 6
         assert len(again.build(self.outputs(4), {})) == 2
 
+    def test_the_layers_of_several_teachers_have_a_width_each(self):
+        wide = keras.KerasTensor((None, None, 9))
+        teacher = {**self.outputs(6), "hidden_states/2": wide}
+        loss = HiddenStateMSE(self.layers)
+        loss.build(self.outputs(4), teacher)
+        again = HiddenStateMSE.from_config(loss.get_config())
+        given = HiddenStateMSE(self.layers, teacher_dim=[6, 9])
+        assert again.teacher_dim == given.teacher_dim
+        for one in (again, given):
+            layers = one.build(self.outputs(4), {})
+            assert [layer.kernel.shape for layer in layers] == [(4, 6), (4, 9)]
+
+    @pytest.mark.parametrize("width", [4, 5])
+    def test_they_belong_to_one_distiller(self, width):
+        loss = HiddenStateMSE(self.layers)
+        loss.build(self.outputs(4), self.outputs(6))
+        with pytest.raises(ValueError, match="Make a new loss for each"):
+            loss.build(self.outputs(width), self.outputs(6))
+
+    def test_losses_without_any_may_be_shared(self):
+        loss = HiddenStateMSE(self.layers)
+        for _ in range(2):
+            assert loss.build(self.outputs(6), self.outputs(6)) == []
+
+    def test_a_width_for_some_pairs(self):
+        loss = HiddenStateMSE(self.layers, teacher_dim=[6])
+        with pytest.raises(ValueError, match=r"its 2 pairs.*Received: \[6\]"):
+            loss.build(self.outputs(4), {})
+
 
 class TestRefusals:
     def test_positions(self):

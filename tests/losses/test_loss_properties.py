@@ -94,6 +94,89 @@ def test_what_stands_in_padding_changes_nothing(name):
         assert np.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("filling", [-np.inf, np.nan, np.inf])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(n for n in cases.CASES if cases.CASES[n]().outputs == ("logits",)),
+        "ChainSoftTargets",
+        "SpanSoftTargets",
+    ],
+)
+def test_what_stands_in_padding_of_token_logits_changes_nothing(name, filling):
+    loss = cases.CASES.get(name, getattr(losses, name.split()[0]))()
+    # Two tags have six potentials.
+    width = {"SpanSoftTargets": 2, "ChainSoftTargets": 6}.get(name, 3)
+    student, teacher = (
+        {"logits": cases.random(*cases.MASK.shape, width, seed=seed)}
+        for seed in (1, 2)
+    )
+    real = cases.MASK[:, :, None] == 1
+    filled = [
+        {"logits": np.where(real, outputs["logits"], filling)}
+        for outputs in (student, teacher)
+    ]
+    context = {"mask": cases.MASK, "labels": cases.MASK}
+    np.testing.assert_array_equal(
+        cases.call(loss, *filled, **context),
+        cases.call(loss, student, teacher, **context),
+    )
+    (slope,) = cases.gradients(loss, *filled, **context).values()
+    (expected,) = cases.gradients(loss, student, teacher, **context).values()
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)
+    assert (slope[cases.MASK == 0] == 0).all()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("also_student", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["SoftTargets", "SoftTargets shifted", "SoftCrossEntropy", "DecoupledKD"],
+)
+def test_a_class_that_the_teacher_rules_out(name, also_student, label):
+    # Where the student rules it out too, cross-entropy is 0 times infinity.
+    if also_student and name == "SoftCrossEntropy":
+        pytest.skip("The student rules out no class of its own.")
+    loss = cases.CASES[name]()
+
+    def found(logit, dtype):
+        outputs = (
+            {"logits": np.array([[1.0, 0.0, logit if also_student else 0.5]])},
+            {"logits": np.array([[2.0, 0.5, logit]])},
+        )
+        context = {"dtype": dtype, "labels": np.array([label])}
+        (slope,) = cases.gradients(loss, *outputs, **context).values()
+        return cases.call(loss, *outputs, **context), slope
+
+    values, slope = found(-np.inf, "float32")
+    expected, expected_slope = found(-1000.0, "float64")
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    np.testing.assert_allclose(slope, expected_slope, rtol=1e-4, atol=1e-6)
+
+
+def test_soft_targets_of_a_class_ruled_out_by_hand():
+    values = cases.call(
+        losses.SoftTargets(2.0),
+        {"logits": np.array([[1.0, 0.0, 0.0]])},
+        {"logits": np.array([[2.0, 1.0, -np.inf]])},
+    )
+    # In float64, over the two classes that are left.
+    p, q = np.exp([1.0, 0.5]), np.exp([0.5, 0.0, 0.0])
+    p, q = p / p.sum(), (q / q.sum())[:2]
+    np.testing.assert_allclose(values, [4 * np.sum(p * np.log(p / q))], 1e-6)
+
+
+def test_a_teacher_that_leaves_one_class():
+    # Among the others nothing is left to compare.
+    values = cases.call(
+        losses.DecoupledKD(1.0),
+        {"logits": np.zeros((1, 3))},
+        {"logits": np.array([[5.0, -np.inf, -np.inf]])},
+        labels=[0],
+    )
+    np.testing.assert_allclose(values, [np.log(3)], rtol=1e-6)
+
+
 @every_loss
 def test_a_row_of_weight_zero_is_one_that_is_not_there(name):
     loss = cases.CASES[name]()
@@ -126,6 +209,31 @@ def test_a_row_of_weight_zero_is_one_that_is_not_there(name):
         np.testing.assert_array_equal(slope[1], 0.0)
         np.testing.assert_allclose(
             slope[rows], expected_slopes[output], rtol=1e-4, atol=1e-6
+        )
+
+
+@every_loss
+@pytest.mark.parametrize("filling", [-np.inf, np.nan])
+def test_what_stands_in_a_row_of_weight_zero_changes_nothing(name, filling):
+    loss = cases.CASES[name]()
+    weights = np.array([1.0, 0.0, 2.0, 0.5], "float32")
+    context = {**CONTEXT, "sample_weight": weights}
+    filled = {output: values.copy() for output, values in TEACHER.items()}
+    for values in filled.values():
+        values[1] = filling
+    (value, slopes), (expected, expected_slopes) = (
+        (
+            weighted_mean(
+                cases.call(loss, STUDENT, teacher, **context), weights
+            ),
+            cases.gradients(loss, STUDENT, teacher, weights=weights, **context),
+        )
+        for teacher in (filled, TEACHER)
+    )
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    for output, slope in slopes.items():
+        np.testing.assert_allclose(
+            slope, expected_slopes[output], rtol=1e-5, atol=1e-7
         )
 
 

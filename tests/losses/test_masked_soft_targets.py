@@ -11,6 +11,7 @@ from keras_kd.losses.top_k_soft_targets import log_sum_of_rest
 from keras_kd.schedules import LinearSchedule
 from keras_kd.teachers.top_k import TopKLogits
 from keras_kd.teachers.top_k import cache_bytes
+from tests.losses import cases
 
 ROWS, PLACES, WORDS, TEMPERATURE = 3, 4, 9, 2.0
 LABELS = np.array([[1, 2, 3, 4], [5, 6] + [NO_TOKEN] * 2, [0] + [NO_TOKEN] * 3])
@@ -54,6 +55,42 @@ def test_the_mean_over_the_told_tokens(logits):
     values = loss({"logits": student}, {"logits": teacher}, labels=LABELS)
     expected = TEMPERATURE**2 * mean_of_told(divergence(student, teacher))
     np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("filling", [-np.inf, np.nan])
+def test_what_stands_at_tokens_that_are_not_told_changes_nothing(
+    logits, filling
+):
+    student, teacher = ({"logits": values} for values in logits)
+    ids = np.argsort(-teacher["logits"], -1)[:, :, :3]
+    p = folded(teacher["logits"], ids)
+    top = {"top_logits": p[..., :3] * TEMPERATURE, "rest": p[..., 3]}
+
+    def filled(outputs):
+        return {
+            name: np.where(
+                (LABELS != NO_TOKEN).reshape(ROWS, PLACES, *[1] * (v.ndim - 2)),
+                v,
+                filling,
+            )
+            for name, v in outputs.items()
+        }
+
+    for loss, targets, more in (
+        (MaskedSoftTargets(TEMPERATURE), teacher, {}),
+        (TopKSoftTargets(TEMPERATURE), top, {"top_ids": ids}),
+    ):
+        found, expected = (
+            cases.gradients(loss, own, {**targets, **more}, labels=LABELS)
+            for own, targets in (
+                (filled(student), filled(targets)),
+                (student, targets),
+            )
+        )
+        np.testing.assert_allclose(
+            found["logits"], expected["logits"], rtol=1e-6
+        )
+        assert np.abs(found["logits"]).max() > 1e-3
 
 
 def test_a_padding_mask_of_another_length_does_not_count(logits):
