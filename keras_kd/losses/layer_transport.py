@@ -15,14 +15,18 @@ DISTANCES = {
     "attention_scores": attention_distance,
     "attention_probabilities": attention_distance,
 }
-ITERATIONS = 50
+REGULARIZATION = 0.003
+ITERATIONS = 150
+COOLING = 0.9  # Of the entropy, from one iteration to the next.
+RELAXATION = 1.5  # How far beyond a sum that is right the next step goes.
 
 
-def transport_plan(costs, regularization=0.1, iterations=ITERATIONS):
+def transport_plan(costs, regularization=REGULARIZATION, iterations=ITERATIONS):
     """How much of each student layer is matched with each teacher layer.
 
-    Sinkhorn's iterations, in log space. The plan has no gradient: that of the
-    regularised cost is the plan itself.
+    Sinkhorn's iterations, in log space, with more entropy at first: with
+    little from the start they would take thousands. The plan has no gradient:
+    that of the regularised cost is the plan itself.
 
     Args:
         costs: `[batch, student layers, teacher layers]`.
@@ -33,30 +37,47 @@ def transport_plan(costs, regularization=0.1, iterations=ITERATIONS):
     Returns:
         As `costs`: each student layer sums to 1 / student layers, and each
         teacher layer, once converged, to 1 / teacher layers.
+
+    Source: Schmitzer 2019, "Stabilized Sparse Scaling Algorithms for Entropy
+    Regularized Transport Problems", for the entropy that falls; Thibault et
+    al. 2021, "Overrelaxed Sinkhorn-Knopp Algorithm for Regularized Optimal
+    Transport".
     """
     costs = ops.stop_gradient(costs)
     mean = ops.mean(costs, axis=(1, 2), keepdims=True)
-    kernel = -ops.divide_no_nan(costs, regularization * mean)
+    highest = ops.max(costs, axis=(1, 2), keepdims=True)
+    # Where nothing costs anything, any plan will do.
+    entropy = ops.where(mean > 0, regularization * mean, ops.ones_like(mean))
     share, teacher_share = (
         -math.log(size) for size in (costs.shape[1], costs.shape[2])
     )
 
-    def of_students(of_teachers):
-        return share - ops.logsumexp(
-            kernel + of_teachers, axis=2, keepdims=True
+    def of_students(of_teachers, entropy):
+        return entropy * (
+            share
+            - ops.logsumexp(
+                (of_teachers - costs) / entropy, axis=2, keepdims=True
+            )
         )
 
-    def improve(_, of_teachers):
-        return teacher_share - ops.logsumexp(
-            kernel + of_students(of_teachers), axis=1, keepdims=True
+    def improve(iteration, of_teachers):
+        heat = COOLING ** ops.cast(iteration, costs.dtype)
+        now = ops.maximum(highest * heat, entropy)
+        right = now * (
+            teacher_share
+            - ops.logsumexp(
+                (of_students(of_teachers, now) - costs) / now,
+                axis=1,
+                keepdims=True,
+            )
         )
+        return of_teachers + RELAXATION * (right - of_teachers)
 
     of_teachers = ops.fori_loop(
-        0, iterations, improve, ops.zeros_like(kernel[:, :1])
+        0, iterations, improve, ops.zeros_like(costs[:, :1])
     )
-    return ops.stop_gradient(
-        ops.exp(kernel + of_students(of_teachers) + of_teachers)
-    )
+    plan = ops.softmax((of_teachers - costs) / entropy, axis=2)
+    return ops.stop_gradient(plan / costs.shape[1])
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -73,7 +94,9 @@ class LayerTransport(ProjectedLoss):
 
     with the costs $C_{mn}$ of `HiddenStateMSE` or `AttentionMSE` between layer
     $m$ of $M$ and layer $n$ of $N$. The plan $P$ comes from Sinkhorn's
-    iterations with a little entropy, which spreads it slightly.
+    iterations with a little entropy, which spreads it slightly: the cost is
+    within 1% of the lowest, over 4 x 12 and 6 x 12 layers with even, growing
+    and skewed costs (`tests/losses/test_layer_transport.py`).
 
     | input | shape | from |
     |---|---|---|
@@ -122,7 +145,7 @@ class LayerTransport(ProjectedLoss):
         student_layers,
         teacher_layers,
         on="hidden_states",
-        regularization=0.1,
+        regularization=REGULARIZATION,
         projection="linear",
         teacher_dim=None,
         weight=1.0,

@@ -30,33 +30,59 @@ def cheapest(costs):
     ).fun
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (2, 5), (4, 12)])
-def test_plans_near_the_linear_program(shape):
-    costs = np.random.default_rng(0).uniform(size=(3, *shape))
-    expected = [cheapest(of_row) for of_row in costs]
-    near, nearer = (
-        np.asarray((transport_plan(costs, *options) * costs).numpy()).sum(
-            (1, 2)
-        )
-        for options in ((0.1,), (0.01, 400))
+def even(generator, shape):
+    return generator.uniform(0.5, 1.5, shape)
+
+
+def growing(generator, shape):
+    """Layers that are further apart, and later ones with larger states."""
+    places = [np.linspace(1 / n, 1, n) for n in shape]
+    apart = np.subtract.outer(*places) ** 2
+    return (apart + generator.uniform(0.0, 0.1, shape)) * places[1]
+
+
+def skewed(generator, shape):
+    """Most are cheap, some dear."""
+    return np.exp(generator.normal(size=shape))
+
+
+def with_an_outlier(generator, shape):
+    costs = even(generator, shape)
+    costs[:, -1] *= 50
+    return costs
+
+
+@pytest.mark.parametrize("make", [even, growing, skewed, with_an_outlier])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 5), (4, 12), (6, 12)])
+def test_plans_are_those_of_the_linear_program(shape, make):
+    generator = np.random.default_rng(0)
+    costs = np.stack([make(generator, shape) for _ in range(8)])
+    plan = np.asarray(transport_plan(np.float32(costs)), "float64")
+    found = (plan * costs).sum((1, 2))
+    np.testing.assert_allclose(found, [cheapest(c) for c in costs], rtol=0.01)
+    np.testing.assert_allclose(plan.sum(2) * shape[0], 1, rtol=1e-3)
+    np.testing.assert_allclose(plan.sum(1) * shape[1], 1, rtol=0.01)
+
+
+def test_entropy_spreads_the_plan():
+    costs = np.random.default_rng(0).uniform(size=(3, 4, 12))
+    near, spread, even = (
+        np.asarray(transport_plan(costs, *options) * costs).sum((1, 2))
+        for options in ((), (0.1,), (100.0,))
     )
-    np.testing.assert_allclose(near, expected, rtol=0.1)
-    np.testing.assert_allclose(nearer, expected, rtol=0.01)
-    assert (near < costs.mean((1, 2))).all()
+    assert (near < spread).all() and (spread < even).all()
+    np.testing.assert_allclose(even, costs.mean((1, 2)), rtol=0.01)
 
 
-def test_plans_add_up():
-    costs = np.random.default_rng(0).uniform(size=(3, 2, 5))
-    plan = np.asarray(transport_plan(costs))
-    assert (plan > 0).all()
-    np.testing.assert_allclose(plan.sum(2), 1 / 2, rtol=1e-9)
-    np.testing.assert_allclose(plan.sum(1), 1 / 5, rtol=1e-4)
+def test_layers_that_are_all_the_same_share_alike():
+    plan = np.asarray(transport_plan(np.zeros((1, 2, 4))))
+    np.testing.assert_allclose(plan, 1 / 8, rtol=1e-9)
 
 
 def oracle(regularization, cost):
     """Sinkhorn without logarithms, on costs of HiddenStateMSE's oracle."""
 
-    def plan_of(costs, iterations=50):
+    def plan_of(costs, iterations=1000):
         kernel = np.exp(-costs / (regularization * costs.mean()))
         students, teachers = costs.shape
         v = np.ones(teachers)
@@ -95,7 +121,7 @@ def test_value_and_gradient_of_the_oracle():
     # The plan has no gradient: it is that of the student as it is.
     _, plans = values(STUDENT, TEACHER)
     cases.check_oracle(
-        LayerTransport([1, 2], [0, 1, 2]),
+        LayerTransport([1, 2], [0, 1, 2], regularization=0.1),
         lambda student, teacher: values(student, teacher, plans)[0],
         STUDENT,
         TEACHER,
