@@ -326,7 +326,7 @@ class TestTeachers:
 
     def test_shorter_than_the_rows(self, refused, tmp_path):
         folder = tiny.write_bert(tmp_path / "bert")
-        refused("reads 32 tokens at the most", teacher=folder, max_length=64)
+        refused("max-length must be at most 32", teacher=folder, max_length=64)
 
     def test_damaged_weights(self, refused, tmp_path):
         folder = tiny.write_bert(tmp_path / "bert")

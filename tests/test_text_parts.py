@@ -39,7 +39,9 @@ def parts_of(tmp_path, monkeypatch):
         common = [
             f"--data={tmp_path / 'texts.txt'}",
             f"--teacher={tmp_path / 'bert'}",
-            f"--run={tmp_path / 'run'}",
+            # Each has its own: what is looked at are the texts.
+            f"--run={tmp_path / run.__name__}",
+            "--max-length=16",
         ]
         with pytest.raises(Read):
             run([*common, *flags])
@@ -95,7 +97,9 @@ def test_a_file_that_is_all_kept_from_training(tmp_path):
     teacher = tiny_lm.write_masked_lm(tmp_path / "bert")
     file = tiny_lm.write_texts(tmp_path / "texts.txt", 20)
     run = MaskedLMDistillation(
-        MaskedLMSettings(data=file, teacher=teacher, student_layers=[0]),
+        MaskedLMSettings(
+            data=file, teacher=teacher, student_layers=[0], max_length=16
+        ),
         tmp_path / "run",
         lambda text: None,
     )
