@@ -16,10 +16,10 @@ from keras_kd.deployment import TrainedStudent
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.tables import text_table
 from keras_kd.export.errors import ExportError
+from keras_kd.language_report import card_of as card_of_language_model
+from keras_kd.language_report import columns_of
 from keras_kd.masked_lm_distillation import ARMS
 from keras_kd.masked_lm_distillation import RESULTS_FILE
-from keras_kd.masked_lm_distillation import card_of as card_of_language_model
-from keras_kd.masked_lm_distillation import columns_of
 from keras_kd.models.huggingface_export import config_of
 from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.masked_lm import at_positions

@@ -12,7 +12,6 @@ from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.data.batches import WINDOW
 from keras_kd.data.batches import BatchPlan
-from keras_kd.data.language_batches import evaluation_language_batches
 from keras_kd.data.language_batches import training_language_batches
 from keras_kd.data.masking import TokenMasking
 from keras_kd.data.token_counts import masking_weights
@@ -20,11 +19,12 @@ from keras_kd.data.token_counts import open_or_count_tokens
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation.tables import text_table
 from keras_kd.language_models import LanguageModels
+from keras_kd.language_report import card_of
+from keras_kd.language_report import columns_of
+from keras_kd.language_scoring import LanguageScorer
 from keras_kd.losses.hidden_state_cosine import HiddenStateCosine
 from keras_kd.losses.masked_soft_targets import MaskedSoftTargets
 from keras_kd.losses.mean_state_cosine import MeanStateCosine
-from keras_kd.losses.token_accuracy import TokenAccuracy
-from keras_kd.losses.token_cross_entropy import TokenCrossEntropy
 from keras_kd.losses.token_cross_entropy import token_cross_entropy
 from keras_kd.losses.top_k_soft_targets import TopKSoftTargets
 from keras_kd.masked_targets import kept_batches
@@ -328,22 +328,18 @@ class MaskedLMDistillation:
     # === Results ===
 
     def scores(self, model):
-        """Perplexity and accuracy on the test text, and the model's size.
+        """What the teacher, or a student, scores on the test text.
 
-        Args:
-            model: The teacher, or a student.
+        Returns:
+            Dictionary: see `LanguageScorer.scores`.
         """
-        scorer = self._scorer_of(model)
-        accuracy, loss = scorer.accuracy_and_loss(self.rows["test"])
-        return {
-            "perplexity": math.exp(loss),
-            "accuracy": accuracy,
-            "parameters": model.count_params(),
-        }
+        return self._scorer_of(model).scores(self.rows["test"])
 
     def _scorer_of(self, model):
         if self._scorer is None or self._scorer.model is not model:
-            self._scorer = _Scorer(model, self.models, self.held_out_masking)
+            self._scorer = LanguageScorer(
+                model, self.models, self.held_out_masking
+            )
         return self._scorer
 
     def write_model(self, arm, student):
@@ -372,28 +368,6 @@ class MaskedLMDistillation:
         self.say(f"Model: {folder}")
 
 
-class _Scorer:
-    """Accuracy and cross-entropy of a model, always with the same masks."""
-
-    def __init__(self, model, models, masking):
-        self.model, self.asked = model, models.asked(model)
-        self._models, self._masking = models, masking
-        self._distiller = Distiller(self.asked)
-        self._distiller.compile(
-            metrics=[
-                TokenAccuracy(name="accuracy"),
-                TokenCrossEntropy(name="cross_entropy"),
-            ]
-        )
-
-    def accuracy_and_loss(self, rows):
-        make = self._models.batches_of(rows, self.asked, self._masking)
-        logs = self._distiller.evaluate(
-            evaluation_language_batches(rows, make), verbose=0, return_dict=True
-        )
-        return logs["accuracy"], logs["cross_entropy"]
-
-
 def _without_teacher(make):
     """The same batches, without what the teacher said of them."""
 
@@ -402,42 +376,3 @@ def _without_teacher(make):
         return x, {batch.LABELS: y[batch.LABELS]}
 
     return batches
-
-
-def card_of(arm, teacher):
-    """The model card of a student.
-
-    Args:
-        arm: `"alone"` or `"distilled"`.
-        teacher: The name of the teacher.
-    """
-    title = f"A language model distilled from {teacher}"
-    if arm == "alone":
-        title = f"A language model that begins as layers of {teacher}"
-    return (
-        f"# {title}\n\nMasked language model, trained "
-        f"{'without that teacher' if arm == 'alone' else 'by it'} with "
-        "keras_kd. Fine-tune it for a task.\n"
-    )
-
-
-def columns_of(models):
-    """The table of results: columns by heading.
-
-    Args:
-        models: Dictionary from names to dictionaries of `perplexity`,
-            `accuracy`, `parameters` and, of trained ones, `steps`.
-    """
-    scores = models.values()
-    return {
-        "model": list(models),
-        "perplexity": [f"{one['perplexity']:.2f}" for one in scores],
-        "accuracy": [f"{one['accuracy']:.2%}" for one in scores],
-        "parameters": [f"{one['parameters']:,}" for one in scores],
-        "steps": [f"{one.get('steps', '')}" for one in scores],
-        "best step": [f"{one.get('best_step', '')}" for one in scores],
-        "tokens/s": [
-            f"{one['tokens_per_second']:,.0f}" if "steps" in one else ""
-            for one in scores
-        ],
-    }

@@ -12,6 +12,7 @@ import pytest
 from keras_kd import batch
 from keras_kd import masked_lm_distillation as module
 from keras_kd.configuration import ConfigurationError
+from keras_kd.data.language_batches import evaluation_language_batches
 from keras_kd.data.masking import TokenMasking
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.masked_lm_distillation import MaskedLMDistillation
@@ -144,7 +145,7 @@ class TestRun:
         masking = TokenMasking(other.models.tokenizer)
         make = other.models.batches_of(other.rows["test"], asked, masking)
         values, right = [], []
-        for x, y in module.evaluation_language_batches(
+        for x, y in evaluation_language_batches(
             other.rows["test"], make
         ).as_numpy_iterator():
             logits = keras.ops.convert_to_numpy(asked(x)).astype("float64")
