@@ -147,10 +147,10 @@ def run_command(arguments, log, export=True):
         os.dup2(file.fileno(), stream)
     sys.stdout = open(1, "w", encoding="utf-8", buffering=1)
 
-    from keras_kd import arm_training
     from keras_kd import cli
-    from keras_kd import distillation
-    from keras_kd import teaching
+    from keras_kd.runs import arm_training
+    from keras_kd.runs import distillation
+    from keras_kd.runs import teaching
     from keras_kd.teachers.cache import TeacherTargets
 
     arm_training.STATE_SECONDS = teaching.STATE_SECONDS = 0.0

@@ -100,11 +100,11 @@ def make_jobs(options):
     from keras_kd.batch import TEACHER
     from keras_kd.batch import input_names
     from keras_kd.distiller import Distiller
-    from keras_kd.layer_distillation import layer_losses
     from keras_kd.losses.soft_targets import SoftTargets
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.models.students import build_student
-    from keras_kd.training import adamw
+    from keras_kd.runs.layer_distillation import layer_losses
+    from keras_kd.runs.training import adamw
 
     keras.utils.set_random_seed(0)
     teacher = load_pretrained(options.teacher, "sequence", num_outputs=2)

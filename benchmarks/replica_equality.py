@@ -138,8 +138,8 @@ def train(
 
     from keras_kd.distiller import Distiller
     from keras_kd.distribution import distribute_options
-    from keras_kd.layer_distillation import layer_losses
     from keras_kd.losses.soft_targets import SoftTargets
+    from keras_kd.runs.layer_distillation import layer_losses
 
     where = contextlib.nullcontext() if outside else strategy.scope()
     teacher = None

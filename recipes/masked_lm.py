@@ -20,8 +20,8 @@ from keras_kd.commands.guard import guarded
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_traceback
 from keras_kd.configuration import setting_type
-from keras_kd.masked_lm_settings import MaskedLMSettings
-from keras_kd.setting_flags import flag_of
+from keras_kd.configuration.setting_flags import flag_of
+from keras_kd.language.masked_lm_settings import MaskedLMSettings
 
 METAVARS = {int: "N", float: "NUMBER", str: "PATH"}
 
@@ -69,7 +69,7 @@ def run(options):
         }
     )
     load_keras()
-    from keras_kd.masked_lm_distillation import MaskedLMDistillation
+    from keras_kd.language.masked_lm_distillation import MaskedLMDistillation
     from keras_kd.memory import keep_freed_memory
 
     keep_freed_memory()

@@ -17,8 +17,8 @@ import sys
 from keras_kd.commands.guard import guarded
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_traceback
-from keras_kd.text_parts import add_text_parts
-from keras_kd.text_parts import text_parts
+from keras_kd.language.text_parts import add_text_parts
+from keras_kd.language.text_parts import text_parts
 from recipes.teacher import find_teacher
 
 
@@ -66,13 +66,13 @@ def run(options):
     import keras
 
     from keras_kd.data.tokenization import Tokenizer
+    from keras_kd.language.raw_text import read_windows
     from keras_kd.models.huggingface_export import write_folder
     from keras_kd.models.huggingface_folder import read_config
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
-    from keras_kd.raw_text import read_windows
-    from keras_kd.run_folder import RunFolder
-    from keras_kd.teacher_checks import check_length
+    from keras_kd.runs.run_folder import RunFolder
+    from keras_kd.runs.teacher_checks import check_length
     from keras_kd.teachers.teacher import weights_hash
 
     folder = resolve_folder(options.teacher)
@@ -125,9 +125,9 @@ def train(model, tokenizer, parts, options, unit):
     from keras_kd.losses.token_cross_entropy import token_cross_entropy
     from keras_kd.models.masked_lm import at_positions
     from keras_kd.progress import TrainingProgress
-    from keras_kd.training import STATE_SECONDS
-    from keras_kd.training import adamw
-    from keras_kd.training import train_unit
+    from keras_kd.runs.training import STATE_SECONDS
+    from keras_kd.runs.training import adamw
+    from keras_kd.runs.training import train_unit
 
     trained = at_positions(model)
     distiller = Distiller(trained)

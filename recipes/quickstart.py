@@ -14,7 +14,7 @@ from pathlib import Path
 from keras_kd.commands.guard import guarded
 from keras_kd.commands.parsers import add_run
 from keras_kd.commands.training import run_distill
-from keras_kd.setting_flags import add_settings
+from keras_kd.configuration.setting_flags import add_settings
 from recipes.teacher import find_teacher
 
 PROGRAM = "python -m recipes.quickstart"
@@ -70,8 +70,8 @@ def run(options):
             "'distilled' to --arms; what is done is not done twice."
         )
         return
-    from keras_kd.deployment import TrainedStudent
-    from keras_kd.run_folder import RunFolder
+    from keras_kd.runs.deployment import TrainedStudent
+    from keras_kd.runs.run_folder import RunFolder
 
     student = TrainedStudent(RunFolder.open(folder))
     print("\nThe distilled student, on sentences that nobody labelled:")

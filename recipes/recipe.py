@@ -13,10 +13,10 @@ from keras_kd.commands.training import run_distill
 from keras_kd.commands.training import run_study
 from keras_kd.commands.training import run_tune
 from keras_kd.configuration import ConfigurationError
+from keras_kd.configuration.setting_flags import add_settings
+from keras_kd.configuration.setting_flags import resolve_settings
+from keras_kd.configuration.setting_flags import typed_settings
 from keras_kd.data.errors import DataError
-from keras_kd.setting_flags import add_settings
-from keras_kd.setting_flags import resolve_settings
-from keras_kd.setting_flags import typed_settings
 from keras_kd.tuning.search_flags import add_search
 from recipes.recipe_steps import make_teacher
 from recipes.recipe_steps import prepare_alone

@@ -24,7 +24,7 @@ def write_parts(chosen, settings, folder):
     Returns:
         The settings that read what was written.
     """
-    from keras_kd.run_sources import read_part
+    from keras_kd.runs.run_sources import read_part
 
     if not chosen:
         return {}
@@ -57,9 +57,9 @@ def make_teacher(settings, tokens, folder):
     """
     import keras
 
-    from keras_kd.run_sources import find_task
-    from keras_kd.run_sources import read_part
-    from keras_kd.taught_run import short_hash
+    from keras_kd.runs.run_sources import find_task
+    from keras_kd.runs.run_sources import read_part
+    from keras_kd.runs.taught_run import short_hash
     from keras_kd.teachers.fresh import fresh_teacher
     from keras_kd.teachers.teacher import is_saved_teacher
 
@@ -93,9 +93,9 @@ def make_teacher(settings, tokens, folder):
 
 def prepare_alone(settings, folder):
     """Reads, tokenises and counts the data of a run, and trains nothing."""
-    from keras_kd.compare import Comparison
     from keras_kd.evaluation.report_sections import data_section
-    from keras_kd.run_folder import RunFolder
+    from keras_kd.runs.compare import Comparison
+    from keras_kd.runs.run_folder import RunFolder
 
     comparison = Comparison(settings, RunFolder.start(folder, settings))
     comparison.prepare()
@@ -111,9 +111,9 @@ def prepare_alone(settings, folder):
 
 def score_further(folder, further):
     """Prints, and keeps, the student's scores on further test sets."""
-    from keras_kd.deployment import TrainedStudent
-    from keras_kd.run_folder import RunFolder
-    from keras_kd.run_sources import read_part
+    from keras_kd.runs.deployment import TrainedStudent
+    from keras_kd.runs.run_folder import RunFolder
+    from keras_kd.runs.run_sources import read_part
 
     if not further:
         return

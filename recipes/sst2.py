@@ -22,7 +22,7 @@ NAMES = {"0": "negative", "1": "positive"}
 
 def choose_rows(options, settings):
     """The training rows and the validation sentences."""
-    from keras_kd.run_sources import read_part
+    from keras_kd.runs.run_sources import read_part
 
     if settings.test is None:
         raise DataError(

@@ -6,9 +6,9 @@ from pathlib import Path
 from keras_kd.commands.guard import load_keras
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
-from keras_kd.setting_flags import flag_of
-from keras_kd.setting_flags import resolve_settings
-from keras_kd.text_parts import text_parts
+from keras_kd.configuration.setting_flags import flag_of
+from keras_kd.configuration.setting_flags import resolve_settings
+from keras_kd.language.text_parts import text_parts
 
 # What the stage goes by. It has neither labels nor arms, and one seed.
 SETTINGS = (
@@ -44,18 +44,18 @@ def teach_general(options):
     from keras_kd.data.pipeline import training_batches
     from keras_kd.data.tokenization import Tokenizer
     from keras_kd.distiller import Distiller
-    from keras_kd.layer_distillation import layer_losses
+    from keras_kd.language.raw_text import read_windows
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.models.students import build_student
     from keras_kd.progress import TrainingProgress
-    from keras_kd.raw_text import read_windows
-    from keras_kd.run_folder import RunFolder
-    from keras_kd.teacher_checks import check_length
+    from keras_kd.runs.layer_distillation import layer_losses
+    from keras_kd.runs.run_folder import RunFolder
+    from keras_kd.runs.teacher_checks import check_length
+    from keras_kd.runs.training import STATE_SECONDS
+    from keras_kd.runs.training import adamw
+    from keras_kd.runs.training import train_unit
     from keras_kd.teachers.teacher import weights_hash
-    from keras_kd.training import STATE_SECONDS
-    from keras_kd.training import adamw
-    from keras_kd.training import train_unit
 
     run_folder = RunFolder(options.run)
     run_folder.hold_to_settings(

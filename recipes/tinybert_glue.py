@@ -27,7 +27,7 @@ from keras_kd.commands.guard import guarded
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.example import Example
 from keras_kd.data.text_files import read_lines
-from keras_kd.text_parts import add_text_parts
+from keras_kd.language.text_parts import add_text_parts
 from recipes.mnli import RECIPE as MNLI
 from recipes.own_data import RECIPE as OWN_DATA
 from recipes.recipe import Recipe

@@ -46,7 +46,7 @@ def rows_of_classes(settings, part, chosen):
     Raises:
         DataError: A class has no row.
     """
-    from keras_kd.run_sources import read_part
+    from keras_kd.runs.run_sources import read_part
 
     found = set()
     for example in read_part(settings, part):

@@ -147,7 +147,7 @@ def miniature_copy(miniature, tmp_path, monkeypatch):
     import shutil
 
     from keras_kd.evaluation import report
-    from keras_kd.run_folder import RunFolder
+    from keras_kd.runs.run_folder import RunFolder
 
     monkeypatch.setattr(report, "write_plots", lambda folder, result: [])
     return RunFolder(shutil.copytree(miniature.folder, tmp_path / "run"))
@@ -159,8 +159,8 @@ def miniature(tmp_path_factory):
     import types
 
     from keras_kd.configuration import Configuration
-    from keras_kd.distillation import distill
-    from keras_kd.run_folder import RunFolder
+    from keras_kd.runs.distillation import distill
+    from keras_kd.runs.run_folder import RunFolder
     from tests import tiny
 
     folder = tmp_path_factory.mktemp("miniature")

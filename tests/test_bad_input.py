@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from keras_kd import arm_training
 from keras_kd.cli import main
 from keras_kd.data import rows as rows_module
 from keras_kd.distiller import Distiller
 from keras_kd.losses.soft_targets import SoftTargets
-from keras_kd.run_folder import REFUSAL_FILE
+from keras_kd.runs import arm_training
+from keras_kd.runs.run_folder import REFUSAL_FILE
 from tests import tiny
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -13,15 +13,15 @@ import types
 import pytest
 
 import keras_kd
-from keras_kd import distillation
-from keras_kd import setting_flags
 from keras_kd.cli import main
 from keras_kd.commands import student as student_commands
 from keras_kd.commands.training import shown_command
 from keras_kd.configuration import Configuration
-from keras_kd.deployment import TrainedStudent
+from keras_kd.configuration import setting_flags
 from keras_kd.export.errors import ExportError
-from keras_kd.teacher_checks import TeacherRefused
+from keras_kd.runs import distillation
+from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.teacher_checks import TeacherRefused
 from tests import tiny
 
 COMMANDS = (

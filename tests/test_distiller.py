@@ -14,11 +14,11 @@ from keras_kd.losses.logits_mse import LogitsMSE
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.recurrent import recurrent_student
+from keras_kd.runs.training import adamw
 from keras_kd.schedules import CosineSchedule
 from keras_kd.schedules import JoinedSchedule
 from keras_kd.schedules import LinearSchedule
 from keras_kd.schedules import LinearWarmupDecay
-from keras_kd.training import adamw
 
 VOCABULARY, CLASSES = 20, 3
 

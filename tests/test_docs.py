@@ -18,13 +18,13 @@ from keras_kd import cli
 from keras_kd.commands import guard
 from keras_kd.commands import training
 from keras_kd.configuration import Configuration
+from keras_kd.configuration.setting_flags import resolve_settings
 from keras_kd.data.tokenization import Tokenizer
-from keras_kd.deployment import TrainedStudent
 from keras_kd.models.bert import bert
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
-from keras_kd.setting_flags import resolve_settings
+from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.teacher import Teacher
 from recipes import recipe as recipe_module

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_kd.deployment import TrainedStudent
 from keras_kd.export.litert_runner import LiteRTModel
-from keras_kd.run_folder import RunFolder
+from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.run_folder import RunFolder
 
 FOLDER = Path(__file__).parents[1] / "saved_models" / "sst2-bigru"
 FILE = FOLDER / "student_dynamic.tflite"

@@ -46,7 +46,7 @@ def add_benchmark(commands):
 
 def _benchmark(options):
     load_keras()
-    from keras_kd.run_benchmark import benchmark
+    from keras_kd.runs.run_benchmark import benchmark
 
     benchmark(
         options.runs,

@@ -52,11 +52,11 @@ def add_export(commands):
 def _export(options):
     load_keras()
     if options.format == "huggingface":
-        from keras_kd.huggingface_run import export_huggingface
+        from keras_kd.runs.huggingface_run import export_huggingface
 
         print(json.dumps(export_huggingface(options.run), indent=2))
         return
-    from keras_kd.distillation import export_again
+    from keras_kd.runs.distillation import export_again
 
     name = options.format
     if name != "saved_model":

@@ -5,8 +5,8 @@ import errno
 import os
 import sys
 
+from keras_kd.configuration.setting_flags import with_flags
 from keras_kd.export.standard_error import held_back
-from keras_kd.setting_flags import with_flags
 
 # What a shell gives a command that SIGPIPE has ended.
 BROKEN_PIPE = 141

@@ -7,7 +7,7 @@ from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command
 from keras_kd.commands.parsers import add_run
 from keras_kd.commands.training import resolve_run
-from keras_kd.setting_flags import add_settings
+from keras_kd.configuration.setting_flags import add_settings
 
 DESCRIPTION = """\
 Have the teacher label what a run needs, and train no student: `keras-kd
@@ -66,7 +66,7 @@ def _label(options):
     resolved = resolve_run(options)
     if resolved is not None:
         load_keras()
-        from keras_kd.labelling import label
+        from keras_kd.runs.labelling import label
 
         beam = options.beam
         if beam is not None:

@@ -36,7 +36,7 @@ def add_neighbours(commands):
 
 def _neighbours(options):
     load_keras()
-    from keras_kd.neighbours import neighbours_table
+    from keras_kd.runs.neighbours import neighbours_table
 
     table = neighbours_table(options.words, options.runs, options.count)
     print("\n".join(table))

@@ -53,7 +53,7 @@ def _evaluate(options):
     settings = dataclasses.replace(student.run.configuration, test=options.data)
     if options.split is not None:
         settings.test_split = options.split
-    from keras_kd.run_sources import read_part
+    from keras_kd.runs.run_sources import read_part
 
     examples = read_part(settings, "test")
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def _pairs(texts):
 
 def _open_student(folder):
     load_keras()
-    from keras_kd.deployment import TrainedStudent
-    from keras_kd.run_folder import RunFolder
+    from keras_kd.runs.deployment import TrainedStudent
+    from keras_kd.runs.run_folder import RunFolder
 
     return TrainedStudent(RunFolder.open(folder))

@@ -9,8 +9,8 @@ from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command
 from keras_kd.commands.parsers import add_run
 from keras_kd.configuration import ConfigurationError
-from keras_kd.setting_flags import add_settings
-from keras_kd.setting_flags import resolve_settings
+from keras_kd.configuration.setting_flags import add_settings
+from keras_kd.configuration.setting_flags import resolve_settings
 from keras_kd.studies.cells import KINDS
 from keras_kd.studies.study_flags import add_study
 from keras_kd.tuning.search_flags import add_search
@@ -122,7 +122,7 @@ def run_distill(options, folder=lambda settings: None):
     resolved = resolve_run(options, folder)
     if resolved is not None:
         load_keras()
-        from keras_kd.distillation import distill
+        from keras_kd.runs.distillation import distill
 
         distill(*resolved, command=shown_command())
     return resolved

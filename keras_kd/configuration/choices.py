@@ -31,7 +31,7 @@ QUANTIZATIONS = (
 WEIGHT_QUANTIZATIONS = QUANTIZATIONS[2:]
 TEACHER_RUNTIMES = ("keras", "litert-int8")
 FRAMEWORKS = ("keras", "torch")
-# What `keras_kd.layer_distillation` makes of each stands there.
+# What `keras_kd.runs.layer_distillation` makes of each stands there.
 LAYER_LOSSES = (
     "embedding_mse", "hidden_state_mse", "hidden_state_cosine",
     "patient_knowledge", "attention_mse", "attention_probability_mse",

@@ -17,7 +17,7 @@ A result is a plain dictionary; every part but `arms` may be missing:
 | `agreement` | agreement with the teacher, by arm |
 | `agreement_title` | what that is called; "agrees with teacher" |
 | `predictions` | of regression; see `prediction_sample` |
-| `run_times` | see `keras_kd.run_times`, what one text costs |
+| `run_times` | see `keras_kd.runs.run_times`, what one text costs |
 | `exports` | a dictionary for each exported file |
 | `warnings` | sentences |
 

@@ -9,24 +9,24 @@ import numpy as np
 
 from keras_kd.atomic_files import folder_aside
 from keras_kd.atomic_files import read_json
-from keras_kd.compare import Comparison
 from keras_kd.configuration import ConfigurationError
-from keras_kd.distillation import tensorboard
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import write_report
 from keras_kd.evaluation.result import arm_mean
 from keras_kd.evaluation.result import arm_values
 from keras_kd.evaluation.tables import text_table
-from keras_kd.hparams_view import write_hparams
 from keras_kd.memory import keep_freed_memory
-from keras_kd.run_folder import RunFolder
+from keras_kd.runs.compare import Comparison
+from keras_kd.runs.distillation import tensorboard
+from keras_kd.runs.hparams_view import write_hparams
+from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.teacher_checks import TeacherRefused
+from keras_kd.runs.training import is_done
 from keras_kd.studies.cells import make_cells
 from keras_kd.studies.cells import shared_arms
 from keras_kd.studies.study_report import study_columns
 from keras_kd.studies.study_report import write_study
-from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.teacher import is_saved_teacher
-from keras_kd.training import is_done
 
 SHARED_FOLDER = "shared"
 CELLS_FOLDER = "cells"

@@ -36,8 +36,8 @@ class TorchTeacher:
     Attributes:
         tokenizer: The `Tokenizer` of the folder.
         labels: The names of its classes, or `None`.
-        model: What `keras_kd.teaching` asks of a teacher's model: its outputs
-            and its size.
+        model: What `keras_kd.runs.teaching` asks of a teacher's model: its
+            outputs and its size.
 
     Raises:
         ImportError: PyTorch or transformers is not installed.

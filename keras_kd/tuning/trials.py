@@ -7,12 +7,12 @@ import keras
 
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
-from keras_kd.hparams_view import write_hparams
-from keras_kd.run_folder import RunFolder
-from keras_kd.run_times import run_times
-from keras_kd.taught_run import short_hash
+from keras_kd.runs.hparams_view import write_hparams
+from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.run_times import run_times
+from keras_kd.runs.taught_run import short_hash
+from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.teachers.teacher import is_saved_teacher
-from keras_kd.training import STUDENT_FILE
 from keras_kd.tuning.ranges import apply_values
 
 TRIAL_FILE = "trial.json"

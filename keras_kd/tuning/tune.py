@@ -6,16 +6,16 @@ from pathlib import Path
 
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
-from keras_kd.compare import Comparison
 from keras_kd.configuration import ConfigurationError
-from keras_kd.distillation import distill
 from keras_kd.evaluation.result import plain
 from keras_kd.evaluation.tables import general
 from keras_kd.evaluation.tables import text_table
 from keras_kd.memory import keep_freed_memory
-from keras_kd.run_folder import GROWING
-from keras_kd.run_folder import RunFolder
-from keras_kd.teacher_checks import TeacherRefused
+from keras_kd.runs.compare import Comparison
+from keras_kd.runs.distillation import distill
+from keras_kd.runs.run_folder import GROWING
+from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.teacher_checks import TeacherRefused
 from keras_kd.tuning.pareto import pareto_front
 from keras_kd.tuning.ranges import apply_values
 from keras_kd.tuning.ranges import read_ranges

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from keras_kd import arm_training
-from keras_kd import distillation
 from keras_kd.evaluation import report
+from keras_kd.runs import arm_training
+from keras_kd.runs import distillation
 from keras_kd.teachers import fresh
 from tests import tiny
 

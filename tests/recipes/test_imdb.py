@@ -222,7 +222,7 @@ class TestImdb:
     def test_run_folder_has_a_name_by_itself(self, imdb, monkeypatch):
         folders = []
         monkeypatch.setattr(
-            "keras_kd.distillation.distill",
+            "keras_kd.runs.distillation.distill",
             lambda settings, folder, command: folders.append(str(folder)),
         )
         status, _, err = imdb("--student", "transformer", "--layers", "2")

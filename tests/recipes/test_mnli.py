@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_kd import distillation
+from keras_kd.runs import distillation
 from tests import tiny
 from tests.recipes.files import SMALL
 from tests.recipes.files import halves

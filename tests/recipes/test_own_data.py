@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_kd import arm_training
-from keras_kd import distillation
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.models.heads import masked_pool
+from keras_kd.runs import arm_training
+from keras_kd.runs import distillation
 from keras_kd.teachers.teacher import Teacher
 from tests import tiny
 from tests.recipes.files import SMALL

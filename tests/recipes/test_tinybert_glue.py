@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import training
 from keras_kd.data.sources import read_examples
+from keras_kd.runs import training
 from recipes import recipe
 from recipes import sst2
 from recipes import tinybert_glue
@@ -136,7 +136,7 @@ def test_columns_and_metric_of_a_task(
     task, header, row, metric, tmp_path, capsys
 ):
     from keras_kd.configuration import Configuration
-    from keras_kd.run_sources import read_part
+    from keras_kd.runs.run_sources import read_part
 
     for name in ("train", "dev"):
         lines = [line for line in (header, row) if line]

@@ -20,8 +20,8 @@ SMALL = [
 @pytest.fixture
 def no_files(monkeypatch):
     """Exports and plots are tested elsewhere."""
-    from keras_kd import distillation
     from keras_kd.evaluation import report
+    from keras_kd.runs import distillation
 
     monkeypatch.setattr(
         distillation,

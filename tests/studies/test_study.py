@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from keras_kd import arm_training
-from keras_kd import teaching
 from keras_kd.cli import main
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.distiller import Distiller
 from keras_kd.evaluation import report
+from keras_kd.runs import arm_training
+from keras_kd.runs import teaching
 from keras_kd.studies.study import study
 from tests import tiny
 

@@ -12,7 +12,7 @@ from keras_kd.data.rows import write_rows
 from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.losses.span_soft_targets import SpanSoftTargets
-from keras_kd.preparation import find_labelled
+from keras_kd.runs.preparation import find_labelled
 from keras_kd.tasks.named_tasks import build_task
 from keras_kd.tasks.question_answering import QuestionAnswering
 from tests import tiny

@@ -6,12 +6,12 @@ import importlib.util
 import numpy as np
 import pytest
 
-from keras_kd import teaching
 from keras_kd.batch import LOGITS
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
+from keras_kd.runs import teaching
+from keras_kd.runs.teacher_checks import TeacherRefused
 from keras_kd.tasks.named_tasks import build_task
-from keras_kd.teacher_checks import TeacherRefused
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.torch_teacher import TorchTeacher
 from tests import tiny
@@ -243,9 +243,9 @@ class TestInARun:
 
     @pytest.mark.slow
     def test_a_whole_run(self, configuration, tmp_path, monkeypatch):
-        from keras_kd import arm_training
-        from keras_kd import distillation
         from keras_kd.evaluation import report
+        from keras_kd.runs import arm_training
+        from keras_kd.runs import distillation
 
         monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
         monkeypatch.setattr(

@@ -8,8 +8,8 @@ import urllib.request
 import numpy as np
 import pytest
 
-from keras_kd.deployment import TrainedStudent
-from keras_kd.run_folder import RunFolder
+from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.run_folder import RunFolder
 from tests import tiny
 from tests.tools.browser_page import ask
 from tests.tools.browser_page import opened

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_kd import arm_training
-from keras_kd import distillation
-from keras_kd import teaching
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.distiller import Distiller
-from keras_kd.run_folder import RunFolder
+from keras_kd.runs import arm_training
+from keras_kd.runs import distillation
+from keras_kd.runs import teaching
+from keras_kd.runs.run_folder import RunFolder
 from keras_kd.tuning.search import Search
 from keras_kd.tuning.tune import tune
 from tests import tiny
@@ -244,7 +244,7 @@ def test_seed_of_the_search_is_not_one_of_the_winner(configuration, tmp_path):
 
 @pytest.mark.slow
 def test_trials_of_one_seed_are_equal(configuration, tmp_path):
-    from keras_kd.compare import Comparison
+    from keras_kd.runs.compare import Comparison
     from keras_kd.tuning.trials import Trials
 
     run = RunFolder.start(tmp_path / "run", configuration)

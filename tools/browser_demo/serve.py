@@ -125,7 +125,7 @@ def make_server(
         ValueError: A file of any length, or tokens that the page can't make.
     """
     from keras_kd.atomic_files import read_json
-    from keras_kd.deployment import TASK_FILE
+    from keras_kd.runs.deployment import TASK_FILE
     from keras_kd.tasks.named_tasks import build_task
 
     run = Path(run)
@@ -204,12 +204,12 @@ def saved_answers(run):
     from keras_kd.atomic_files import read_json
     from keras_kd.batch import LOGITS
     from keras_kd.data.rows import Rows
-    from keras_kd.deployment import TASK_FILE
-    from keras_kd.distillation import TEST_ROWS
-    from keras_kd.run_folder import INPUTS_FILE
-    from keras_kd.run_folder import RunFolder
+    from keras_kd.runs.deployment import TASK_FILE
+    from keras_kd.runs.distillation import TEST_ROWS
+    from keras_kd.runs.run_folder import INPUTS_FILE
+    from keras_kd.runs.run_folder import RunFolder
+    from keras_kd.runs.taught_run import short_hash
     from keras_kd.tasks.named_tasks import build_task
-    from keras_kd.taught_run import short_hash
     from keras_kd.teachers.cache import TeacherTargets
 
     run = RunFolder.open(run)

@@ -1,0 +1,1 @@
+"""Language models, distilled on raw text before any task."""

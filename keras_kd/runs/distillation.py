@@ -1,0 +1,246 @@
+"""A whole run: from files and a teacher to a verified student and report."""
+
+from pathlib import Path
+
+import keras
+
+from keras_kd.atomic_files import read_json
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.rows import Rows
+from keras_kd.data.rows import copy_rows
+from keras_kd.evaluation.machine import machine_description
+from keras_kd.evaluation.report import METRICS
+from keras_kd.evaluation.report import console_table
+from keras_kd.evaluation.report import write_report
+from keras_kd.export.text_runner import FORMAT as TEXT
+from keras_kd.memory import keep_freed_memory
+from keras_kd.runs.compare import Comparison
+from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.distillation_log import DistillationLog
+from keras_kd.runs.exported_student import ExportedStudent
+from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.run_times import run_times
+from keras_kd.runs.teacher_checks import TeacherRefused
+from keras_kd.runs.training import STUDENT_FILE
+from keras_kd.teachers.target_shards import file_hash
+
+TEST_ROWS = "test_rows"
+MEDIAPIPE = "mediapipe"
+
+
+def distill(configuration, folder, command="", say=print):
+    """Trains and compares the arms, exports the student, writes the report.
+
+    Run again with the same settings, it goes on where it was stopped, and
+    does nothing twice.
+
+    Args:
+        configuration: `Configuration`.
+        folder: The run folder.
+        command: The command line, for the report.
+        say: Function that is told what happens.
+
+    Returns:
+        The result dictionary of the report.
+
+    Raises:
+        ConfigurationError: Another run stands in the folder.
+        DataError: The data can't be used.
+        TeacherRefused: The teacher would teach nonsense.
+        ExportError: An exported file failed its verification.
+    """
+    keep_freed_memory()
+    run = RunFolder.start(folder, configuration, say=say)
+    comparison = Comparison(configuration, run, say=say)
+    comparison.callbacks = tensorboard(comparison)
+    try:
+        result = comparison.execute()
+    except TeacherRefused as error:
+        run.refuse_teacher(str(error))
+        raise
+    run.accept_teacher()
+    result["command"] = command
+    result["machine"] = machine_description()
+    result["exports"] = []
+    if "distilled" in configuration.arms:
+        before = _student_hash(run)
+        earlier = _earlier_exports(run)
+        student = TrainedStudent.keep(comparison)
+        test = comparison.student_rows.test
+        copy_rows(run.folder / TEST_ROWS, test)
+        # Files of another student would be taken for this one's.
+        done = earlier if _student_hash(run) == before else {}
+        wanted = dict.fromkeys(["saved_model", *configuration.export, *earlier])
+        missing = [name for name in wanted if name not in done]
+        if missing:
+            say("Writing and verifying the SavedModel and the .tflite ...")
+        exports = {**done, **{name: _export(student, name) for name in missing}}
+        result["exports"] = list(exports.values())
+        metric = result["primary_metric"]
+        _score_files(student, result["exports"], metric, test, say)
+        result["run_times"] = _run_times(student, comparison, result["exports"])
+    write_report(run.folder, result)
+    say("\n" + console_table(result))
+    say(f"\nRun folder: {run.folder}\nReport:     {run.folder / 'report.md'}")
+    return result
+
+
+def export_again(folder, formats, say=lambda text: None):
+    """Exports a finished run's student once more, and renews its report.
+
+    The files are scored on the run's test rows, as `distill` does it; those
+    that are not written again keep their scores.
+
+    Args:
+        folder: The run folder.
+        formats: List of `"saved_model"` and of quantisations such as
+            `"dynamic"`; a length may follow: `"dynamic/64"`, or
+            `"dynamic/dynamic"` for texts of any length. For MediaPipe's Text
+            Classifier `"mediapipe/"` stands before, for a file that takes
+            text `"litert-text/"`.
+        say: Function that is told what happens.
+
+    Returns:
+        The reports of the exported files.
+
+    Raises:
+        ConfigurationError: The run has no student, or is not finished.
+        ExportError: An exported file failed its verification.
+    """
+    run = RunFolder.open(folder)
+    student = TrainedStudent(run)
+    result = read_result(run)
+    reports = [_export(student, name) for name in formats]
+    test = Rows.open(run.folder / TEST_ROWS)
+    _score_files(student, reports, result["primary_metric"], test, say)
+    new = {report["file"]: report for report in reports}
+    old = {report["file"]: report for report in result["exports"]}
+    result["exports"] = list({**old, **new}.values())
+    write_report(run.folder, result)
+    return reports
+
+
+def read_result(run):
+    """The result of a finished run, as its report has it.
+
+    Raises:
+        ConfigurationError: It was not finished.
+    """
+    if not (run.folder / METRICS).exists():
+        raise ConfigurationError(
+            f"The run in '{run.folder}' has no {METRICS}: it was not finished. "
+            "Start `keras-kd distill` again with the same settings; it goes on "
+            "where it stopped."
+        )
+    return read_json(run.folder / METRICS)
+
+
+def _export(student, name):
+    if name == "saved_model":
+        return student.export_saved_model()
+    form, *parts = name.split("/")
+    if form == MEDIAPIPE:
+        return student.export_mediapipe(*parts)
+    if form == TEXT:
+        return student.export_text(*parts)
+    return student.export_litert(*name.split("/"))
+
+
+def _score_files(student, reports, metric, test, say):
+    """Scores each `.tflite` on the test rows, beside the Keras student."""
+    for report in reports:
+        if report["format"] in (MEDIAPIPE, TEXT):
+            _score_in_client(student, report, metric, test, say)
+    reports = [one for one in reports if one["format"] == "litert"]
+    if not reports:
+        return
+    keras_score = student.score_rows(test)[metric]
+    for report in reports:
+        if "scores" not in report:
+            file = student.folder / report["file"]
+            report["scores"] = student.score_rows(test, file)
+        say(
+            f"  {report['file']}: {metric} {report['scores'][metric]:.4f} on "
+            f"{len(test)} test rows (Keras: {keras_score:.4f})"
+        )
+
+
+def _score_in_client(student, report, metric, test, say):
+    """Scores a file on texts as it, or MediaPipe's client, reads them."""
+    if "client" not in report:
+        client = ExportedStudent(student, report["file"]).compare(test)
+        report["client"] = client
+        report["scores"] = {metric: client["score_client"]}
+    client = report["client"]
+    say(
+        f"  {report['file']}: {metric} {client['score_client']:.4f} on "
+        f"{client['rows']} test rows as the client reads them (Keras: "
+        f"{client['score_keras']:.4f}); it reads other tokens in "
+        f"{client['rows_with_other_tokens']} rows and decides otherwise on "
+        f"{client['other_decisions']}."
+    )
+    for warning in report.get("warnings", ()):
+        say(f"  {warning}")
+
+
+def _run_times(student, comparison, reports):
+    """What a text costs in the teacher, the student and its files."""
+    from keras_kd.export.litert_runner import LiteRTModel
+
+    own = comparison.student_rows.test
+    models = {
+        "teacher": (comparison.teacher.model, comparison.rows.test),
+        "student distilled": (student.model, own),
+    }
+    for report in reports:
+        if report["format"] == "litert":
+            file = student.folder / report["file"]
+            models[report["file"]] = (LiteRTModel(file), own)
+    return run_times(models)
+
+
+def _student_hash(run):
+    """The hash of the student that stands in the run folder, if one does."""
+    file = run.folder / STUDENT_FILE
+    return file_hash(file) if file.exists() else None
+
+
+def _earlier_exports(run):
+    """The reports of the run's exported files by format, if they are there."""
+    if not (run.folder / METRICS).exists():
+        return {}
+    return {
+        _export_name(report): report
+        for report in read_json(run.folder / METRICS)["exports"]
+        if (run.folder / report["file"]).exists()
+    }
+
+
+def _export_name(report):
+    """What `_export` was asked for."""
+    _, _, length = Path(report["file"]).stem.partition("_length_")
+    name = report.get("quantization", "saved_model")
+    if report["format"] in (MEDIAPIPE, TEXT):
+        name = f"{report['format']}/{name}"
+    return f"{name}/{length}" if length else name
+
+
+def tensorboard(comparison):
+    """The callbacks of each training of a comparison, for TensorBoard.
+
+    Args:
+        comparison: `Comparison`.
+
+    Returns:
+        A function for its `callbacks`.
+    """
+
+    def callbacks(arm, seed, folder):
+        folder = folder / "tensorboard"
+        rows, task = comparison.student_rows.validation, comparison.task
+        return [
+            keras.callbacks.TensorBoard(folder),
+            DistillationLog(folder / "distillation", rows, task),
+        ]
+
+    return callbacks

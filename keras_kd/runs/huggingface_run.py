@@ -1,0 +1,277 @@
+"""A run's student as a folder that Hugging Face's transformers reads."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_kd import batch
+from keras_kd.atomic_files import read_json
+from keras_kd.configuration import ConfigurationError
+from keras_kd.data.batches import gather_inputs
+from keras_kd.data.rows import Rows
+from keras_kd.data.token_shards import open_token_shards
+from keras_kd.data.tokenization import Tokenizer
+from keras_kd.evaluation.report import METRICS
+from keras_kd.evaluation.tables import text_table
+from keras_kd.export.errors import ExportError
+from keras_kd.language.masked_lm_distillation import ARMS
+from keras_kd.language.masked_lm_distillation import RESULTS_FILE
+from keras_kd.language.report import card_of as card_of_language_model
+from keras_kd.language.report import columns_of
+from keras_kd.models.huggingface_export import config_of
+from keras_kd.models.huggingface_export import write_folder
+from keras_kd.models.masked_lm import at_positions
+from keras_kd.models.pretrained import load_pretrained
+from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.run_folder import SETTINGS_FILE
+from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.training import STUDENT_FILE
+
+FOLDER = "huggingface"
+TOLERANCE = 1e-4
+ROWS = 64
+# Each of their tokens has as many logits as there are words.
+LANGUAGE_MODEL_ROWS = 8
+
+
+def export_huggingface(folder):
+    """Writes `RUN/huggingface`, read again before to compare the logits.
+
+    Args:
+        folder: Folder of a finished run whose student is a BERT
+            (`--student bert`), or of `recipes.masked_lm`.
+
+    Returns:
+        Dictionary: `format`, `file`, `architecture`, `bytes`, `rows` and
+        `max_difference` of the logits.
+
+    Raises:
+        ConfigurationError: The run has no student.
+        ValueError: transformers has no architecture for it.
+        ExportError: transformers would read or answer in another way, or the
+            folder gives other logits.
+    """
+    if is_language_model_run(folder):
+        return export_language_model(folder)
+    run = RunFolder.open(folder)
+    student = TrainedStudent(run)
+    model, task = student.model, student.task
+    refuse_what_transformers_lacks(task, student.tokenizer)
+    head = task.task_head
+    labels = task.labels if head in ("sequence", "token") else None
+    config = config_of(
+        model, head, student.tokenizer.pad_id, labels or None, task.name
+    )
+    rows = Rows.open(run.folder / "validation_rows")
+    rows = rows.select(np.arange(min(ROWS, len(rows))))
+    inputs = gather_inputs(rows, names=batch.input_names(model))
+    target = run.folder / FOLDER
+    difference = write_folder(
+        target,
+        model,
+        config,
+        head,
+        student.tokenizer,
+        card_of(run, config),
+        lambda path: check_logits(
+            model, load_pretrained(path, head), inputs, target
+        ),
+    )
+    return _report(target, config, len(rows), difference)
+
+
+def is_language_model_run(folder):
+    """Whether `recipes.masked_lm` wrote a folder."""
+    folder = Path(folder)
+    run = RunFolder(folder)
+    return (folder / SETTINGS_FILE).is_file() and any(
+        run.unit(arm).is_dir() for arm in ARMS
+    )
+
+
+def export_language_model(folder):
+    """`export_huggingface` of a run of `recipes.masked_lm`.
+
+    Args:
+        folder: Folder of a finished run of a masked language model.
+
+    Returns:
+        As `export_huggingface`.
+
+    Raises:
+        ConfigurationError: The run has no student, or a causal one.
+        ExportError: The folder gives other logits.
+    """
+    folder = Path(folder)
+    source = folder / ARMS["distilled"]
+    if (source / STUDENT_FILE).is_file():
+        raise ConfigurationError(
+            "Folders of Hugging Face are written of masked language models. "
+            f"Received: '{folder}', whose student is a GPT-2. Take "
+            f"'{source / STUDENT_FILE}', which Keras opens."
+        )
+    if not (folder / RESULTS_FILE).is_file():
+        raise ConfigurationError(
+            f"The run in '{folder}' has no {RESULTS_FILE}: it was not "
+            "finished. Start `python -m recipes.masked_lm` again with the same "
+            "settings; it goes on where it stopped."
+        )
+    import keras_hub  # noqa: F401  Its layers are looked up by name.
+
+    # What was trained, and not what a folder of this kind has made of it.
+    student = keras.saving.load_model(
+        folder / "units" / "distilled" / STUDENT_FILE, compile=False
+    )
+    model = load_pretrained(source, "masked_lm")
+    tokenizer = Tokenizer.from_folder(source)
+    settings = read_json(folder / SETTINGS_FILE)
+    tokens = Path(settings["tokenized_data"] or folder / "tokens")
+    rows = open_token_shards(tokens / "validation")
+    rows = rows.select(np.arange(min(LANGUAGE_MODEL_ROWS, len(rows))))
+    inputs = gather_inputs(rows, names=batch.input_names(model))
+    # Every place is asked about: masks would leave most of them out.
+    ids = inputs[batch.TOKEN_IDS]
+    places = np.broadcast_to(np.arange(ids.shape[1], dtype="int32"), ids.shape)
+    inputs[batch.MASK_POSITIONS] = places
+    results = columns_of(read_json(folder / RESULTS_FILE)["models"])
+    table = "\n".join(text_table(results))
+    card = card_of_language_model("distilled", settings["teacher"])
+    config = config_of(model, "masked_lm", tokenizer.pad_id)
+    target = folder / FOLDER
+    difference = write_folder(
+        target,
+        model,
+        config,
+        "masked_lm",
+        tokenizer,
+        f"{card}\n```\n{table}\n```\n",
+        lambda path: check_logits(
+            student,
+            at_positions(load_pretrained(path, "masked_lm")),
+            inputs,
+            target,
+        ),
+    )
+    return _report(target, config, len(rows), difference)
+
+
+def _report(target, config, rows, difference):
+    return {
+        "format": FOLDER,
+        "file": FOLDER,
+        "architecture": config["architectures"][0],
+        "bytes": sum(file.stat().st_size for file in target.iterdir()),
+        "rows": rows,
+        "max_difference": difference,
+    }
+
+
+def refuse_what_transformers_lacks(task, tokenizer):
+    """Refuses students of which a folder would be only a part.
+
+    Args:
+        task: The student's task.
+        tokenizer: Its `Tokenizer`.
+
+    Raises:
+        ExportError: Tags that depend on one another, or words that are cut
+            before the tokenizer.
+    """
+    if getattr(task, "chain", False):
+        raise ExportError(
+            "transformers' classifiers of tokens give one logit for each tag. "
+            f"Received: a student trained with --chain, which gives "
+            f"{task.student_outputs} for {task.num_outputs} tags, and finds "
+            "the best chain of them. Train one without --chain, or export it "
+            "as a SavedModel or .tflite."
+        )
+    if tokenizer.segmenter is not None:
+        raise ExportError(
+            "transformers' tokenizers take text as it is. Received: a student "
+            f"whose words are cut by {tokenizer.segmenter} before (--tokens "
+            f"{tokenizer.segmenter}): it would read other tokens there. Train "
+            "one with --tokens character or teacher, or export it as a "
+            "SavedModel or .tflite."
+        )
+
+
+def check_logits(model, other, inputs, target):
+    """The largest difference of a student and of what was written of it.
+
+    Args:
+        model: The student.
+        other: What was written, and read again.
+        inputs: Dictionary of what both read.
+        target: The name of the folder.
+
+    Raises:
+        ExportError: It is too large.
+    """
+    difference = largest_difference(model, other, inputs)
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"The logits of what would be '{target}' differ from the student's "
+            f"by {difference:.2g}, above {TOLERANCE:g}: it was not written. "
+            "Please report this with the settings of the run."
+        )
+    return difference
+
+
+def largest_difference(model, other, inputs):
+    """The largest difference of two models' outputs, over real tokens.
+
+    Args:
+        model, other: Models of the same outputs.
+        inputs: Dictionary of what they read.
+    """
+    mask = inputs[batch.PADDING_MASK] == 1
+    pairs = zip(
+        *(
+            keras.tree.flatten(one(batch.select_inputs(one, inputs)))
+            for one in (model, other)
+        ),
+        strict=True,
+    )
+    largest = 0.0
+    for one, two in pairs:
+        distance = np.abs(
+            keras.ops.convert_to_numpy(one) - keras.ops.convert_to_numpy(two)
+        )
+        if distance.shape[:2] == mask.shape:
+            distance = distance[mask]
+        largest = max(largest, float(distance.max()))
+    return largest
+
+
+def card_of(run, config):
+    """The model card of a run's student: what it is, and how good.
+
+    Args:
+        run: `RunFolder`.
+        config: Its `config.json`.
+    """
+    settings = run.configuration
+    lines = ["---", "library_name: transformers"]
+    if settings.licence:
+        lines.append(f"license: {settings.licence}")
+    lines += [
+        "---",
+        "",
+        "# A student distilled with keras_kd",
+        "",
+        f"`{config['architectures'][0]}`, distilled from "
+        f"`{', '.join(settings.teachers)}` for {settings.task} of texts up to "
+        f"{settings.max_length} tokens.",
+        "",
+    ]
+    if (run.folder / METRICS).exists():
+        result = read_json(run.folder / METRICS)
+        metric = result["primary_metric"]
+        lines += [f"| | {metric} on test |", "|---|---:|"]
+        for arm, values in result["arms"].items():
+            scores = [seed["scores"][metric] for seed in values["seeds"]]
+            lines.append(f"| {arm} | {np.mean(scores):.4f} |")
+        if "comparison" in result:
+            lines += ["", f"Verdict: {result['comparison']['verdict']}."]
+    return "\n".join(lines) + "\n"
