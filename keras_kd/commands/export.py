@@ -52,9 +52,7 @@ def add_export(commands):
 def _export(options):
     load_keras()
     if options.format == "huggingface":
-        from keras_kd.runs.huggingface_run import export_huggingface
-
-        print(json.dumps(export_huggingface(options.run), indent=2))
+        print(json.dumps(_export_huggingface(options.run), indent=2))
         return
     from keras_kd.runs.distillation import export_again
 
@@ -66,6 +64,16 @@ def _export(options):
     say = functools.partial(print, file=sys.stderr)
     for report in export_again(options.run, [name], say):
         print(json.dumps(report, indent=2))
+
+
+def _export_huggingface(folder):
+    from keras_kd.language.huggingface_run import export_language_model
+    from keras_kd.language.huggingface_run import is_language_model_run
+    from keras_kd.runs.huggingface_run import export_huggingface
+
+    if is_language_model_run(folder):
+        return export_language_model(folder)
+    return export_huggingface(folder)
 
 
 def _inspect(options):

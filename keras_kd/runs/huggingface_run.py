@@ -1,38 +1,23 @@
 """A run's student as a folder that Hugging Face's transformers reads."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
 from keras_kd import batch
 from keras_kd.atomic_files import read_json
-from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.rows import Rows
-from keras_kd.data.token_shards import open_token_shards
-from keras_kd.data.tokenization import Tokenizer
 from keras_kd.evaluation.report import METRICS
-from keras_kd.evaluation.tables import text_table
 from keras_kd.export.errors import ExportError
-from keras_kd.language.masked_lm_distillation import ARMS
-from keras_kd.language.masked_lm_distillation import RESULTS_FILE
-from keras_kd.language.report import card_of as card_of_language_model
-from keras_kd.language.report import columns_of
 from keras_kd.models.huggingface_export import config_of
 from keras_kd.models.huggingface_export import write_folder
-from keras_kd.models.masked_lm import at_positions
 from keras_kd.models.pretrained import load_pretrained
 from keras_kd.runs.deployment import TrainedStudent
-from keras_kd.runs.run_folder import SETTINGS_FILE
 from keras_kd.runs.run_folder import RunFolder
-from keras_kd.runs.training import STUDENT_FILE
 
 FOLDER = "huggingface"
 TOLERANCE = 1e-4
 ROWS = 64
-# Each of their tokens has as many logits as there are words.
-LANGUAGE_MODEL_ROWS = 8
 
 
 def export_huggingface(folder):
@@ -40,7 +25,7 @@ def export_huggingface(folder):
 
     Args:
         folder: Folder of a finished run whose student is a BERT
-            (`--student bert`), or of `recipes.masked_lm`.
+            (`--student bert`).
 
     Returns:
         Dictionary: `format`, `file`, `architecture`, `bytes`, `rows` and
@@ -52,8 +37,6 @@ def export_huggingface(folder):
         ExportError: transformers would read or answer in another way, or the
             folder gives other logits.
     """
-    if is_language_model_run(folder):
-        return export_language_model(folder)
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     model, task = student.model, student.task
@@ -78,85 +61,18 @@ def export_huggingface(folder):
             model, load_pretrained(path, head), inputs, target
         ),
     )
-    return _report(target, config, len(rows), difference)
+    return report_of(target, config, len(rows), difference)
 
 
-def is_language_model_run(folder):
-    """Whether `recipes.masked_lm` wrote a folder."""
-    folder = Path(folder)
-    run = RunFolder(folder)
-    return (folder / SETTINGS_FILE).is_file() and any(
-        run.unit(arm).is_dir() for arm in ARMS
-    )
-
-
-def export_language_model(folder):
-    """`export_huggingface` of a run of `recipes.masked_lm`.
+def report_of(target, config, rows, difference):
+    """What `keras-kd export` prints of a folder.
 
     Args:
-        folder: Folder of a finished run of a masked language model.
-
-    Returns:
-        As `export_huggingface`.
-
-    Raises:
-        ConfigurationError: The run has no student, or a causal one.
-        ExportError: The folder gives other logits.
+        target: The folder.
+        config: Its `config.json`.
+        rows: How many rows were compared.
+        difference: The largest one of their logits.
     """
-    folder = Path(folder)
-    source = folder / ARMS["distilled"]
-    if (source / STUDENT_FILE).is_file():
-        raise ConfigurationError(
-            "Folders of Hugging Face are written of masked language models. "
-            f"Received: '{folder}', whose student is a GPT-2. Take "
-            f"'{source / STUDENT_FILE}', which Keras opens."
-        )
-    if not (folder / RESULTS_FILE).is_file():
-        raise ConfigurationError(
-            f"The run in '{folder}' has no {RESULTS_FILE}: it was not "
-            "finished. Start `python -m recipes.masked_lm` again with the same "
-            "settings; it goes on where it stopped."
-        )
-    import keras_hub  # noqa: F401  Its layers are looked up by name.
-
-    # What was trained, and not what a folder of this kind has made of it.
-    student = keras.saving.load_model(
-        folder / "units" / "distilled" / STUDENT_FILE, compile=False
-    )
-    model = load_pretrained(source, "masked_lm")
-    tokenizer = Tokenizer.from_folder(source)
-    settings = read_json(folder / SETTINGS_FILE)
-    tokens = Path(settings["tokenized_data"] or folder / "tokens")
-    rows = open_token_shards(tokens / "validation")
-    rows = rows.select(np.arange(min(LANGUAGE_MODEL_ROWS, len(rows))))
-    inputs = gather_inputs(rows, names=batch.input_names(model))
-    # Every place is asked about: masks would leave most of them out.
-    ids = inputs[batch.TOKEN_IDS]
-    places = np.broadcast_to(np.arange(ids.shape[1], dtype="int32"), ids.shape)
-    inputs[batch.MASK_POSITIONS] = places
-    results = columns_of(read_json(folder / RESULTS_FILE)["models"])
-    table = "\n".join(text_table(results))
-    card = card_of_language_model("distilled", settings["teacher"])
-    config = config_of(model, "masked_lm", tokenizer.pad_id)
-    target = folder / FOLDER
-    difference = write_folder(
-        target,
-        model,
-        config,
-        "masked_lm",
-        tokenizer,
-        f"{card}\n```\n{table}\n```\n",
-        lambda path: check_logits(
-            student,
-            at_positions(load_pretrained(path, "masked_lm")),
-            inputs,
-            target,
-        ),
-    )
-    return _report(target, config, len(rows), difference)
-
-
-def _report(target, config, rows, difference):
     return {
         "format": FOLDER,
         "file": FOLDER,
