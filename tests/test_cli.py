@@ -20,7 +20,7 @@ from keras_kd.configuration import Configuration
 from keras_kd.configuration import setting_flags
 from keras_kd.export.errors import ExportError
 from keras_kd.runs import distillation
-from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.runs.teacher_checks import TeacherRefused
 from tests import tiny
 
@@ -703,9 +703,9 @@ class TestExport:
         folder = miniature_copy.folder
         report = {"file": f"student_{expected}", "format": "none"}
         monkeypatch.setattr(
-            distillation,
-            "_export",
-            lambda student, name: {**report, "name": name},
+            StudentFiles,
+            "write",
+            lambda files, name: {**report, "name": name},
         )
         status, out, _ = run("export", folder, *arguments)
         assert status == 0
@@ -720,7 +720,7 @@ class TestExport:
         def fail(self, quantization):
             raise ExportError("The largest difference is 1.0.")
 
-        monkeypatch.setattr(TrainedStudent, "export_litert", fail)
+        monkeypatch.setattr(StudentFiles, "litert", fail)
         status, out, err = run("export", folder)
         assert status == 1
         assert out == ""

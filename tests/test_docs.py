@@ -24,7 +24,7 @@ from keras_kd.models.bert import bert
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
-from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.tasks.text_classification import TextClassification
 from keras_kd.teachers.teacher import Teacher
 from recipes import recipe as recipe_module
@@ -254,12 +254,11 @@ def test_python_blocks_run_in_order(page, named_files, tmp_path, monkeypatch):
     # A whole run's files are converted and verified in processes of their own:
     # most of its time, and tests/export is about nothing else. What the README
     # calls by itself is run.
-    for name in ("export_saved_model", "export_litert"):
-        monkeypatch.setattr(
-            TrainedStudent,
-            name,
-            lambda self, kind="saved_model": {"file": kind, "format": "none"},
-        )
+    monkeypatch.setattr(
+        StudentFiles,
+        "write",
+        lambda self, name: {"file": name, "format": "none"},
+    )
     shutil.copytree(named_files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}

@@ -1,4 +1,4 @@
-"""The student that a run ends with: to predict, to score and to export."""
+"""The student that a run ends with: to predict, and to score."""
 
 import functools
 import shutil
@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_kd import batch
 from keras_kd.atomic_files import folder_aside
@@ -14,10 +13,7 @@ from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
-from keras_kd.data.batches import gather_inputs
-from keras_kd.data.mediapipe_tokens import read_as_mediapipe
 from keras_kd.data.retokenization import retokenize
-from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
 from keras_kd.data.tokenization import Tokenizer
@@ -30,10 +26,7 @@ from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.tasks.named_tasks import build_task
 
 TASK_FILE = "task.json"
-DYNAMIC = "dynamic"
-# More rows prove an exported file no better, and take their time.
-VERIFICATION_ROWS = 2000
-SAMPLE_ROWS = 64
+VALIDATION_ROWS = "validation_rows"
 
 
 class TrainedStudent:
@@ -50,7 +43,7 @@ class TrainedStudent:
     ```python
     student = TrainedStudent(RunFolder.open("runs/imdb"))
     student.predict(["A fine film."])
-    student.export_litert("dynamic")
+    StudentFiles(student).write("dynamic")
     ```
     """
 
@@ -99,7 +92,7 @@ class TrainedStudent:
             comparison.tokenizer.save(temporary)
         write_json(run.folder / TASK_FILE, comparison.task.to_dict())
         copy_rows(
-            run.folder / "validation_rows", comparison.student_rows.validation
+            run.folder / VALIDATION_ROWS, comparison.student_rows.validation
         )
         with write_aside(run.folder / STUDENT_FILE) as temporary:
             shutil.copy(run.unit(f"{arm}-{best}") / STUDENT_FILE, temporary)
@@ -204,199 +197,3 @@ class TrainedStudent:
     @functools.cached_property
     def _temporary(self):
         return tempfile.TemporaryDirectory()
-
-    # === Export ===
-
-    def export_litert(self, quantization, length=None):
-        """Writes `student_<quantization>.tflite`, verified on validation rows.
-
-        Args:
-            quantization: As in `keras_kd.export.litert.export_litert`.
-            length: Tokens that the file takes, or `"dynamic"` for any number,
-                which then is in the file's name; by default the run's.
-
-        Returns:
-            The report of `keras_kd.export.litert.export_litert`.
-
-        Raises:
-            ConfigurationError: A length above that of the run.
-            ExportError: The file differs from the Keras student.
-        """
-        from keras_kd.export.litert import export_litert
-
-        length, path = self._file(quantization, length)
-        rows, positions = self._verification_rows()
-        rows = self.read_again(rows, self.tokenizer, length)
-        width = length or self.max_length
-        inputs = gather_inputs(
-            rows, positions, batch.input_names(self.model), width
-        )
-        decide = None
-        if self.task.per_token:
-            masks = rows.padded(batch.TOKEN_MASK, positions, width)
-            decide = functools.partial(self.task.decisions, token_masks=masks)
-            labels = rows.padded("label", positions, width, batch.NO_TOKEN)
-            labels_of_rows = self.task.decisions_of(labels)
-        else:
-            labels_of_rows = rows.column("label", positions)
-        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
-            return export_litert(
-                self.model,
-                path,
-                inputs,
-                quantization=quantization,
-                max_length=length,
-                tokenizer=self.tokenizer,
-                labels=self.task.labels,
-                metadata=self._metadata(),
-                labels_of_rows=labels_of_rows,
-                kind=self.task.name,
-                decide=decide,
-                progress=advance,
-            )
-
-    def export_mediapipe(self, quantization="dynamic", length=None):
-        """Writes `student_mediapipe_<quantization>.tflite`, verified.
-
-        Args:
-            quantization, length: As in `export_litert`; no `"dynamic"` length.
-
-        Returns:
-            The report of `keras_kd.export.mediapipe.export_mediapipe`.
-
-        Raises:
-            ConfigurationError: A run on pairs of texts, or another length.
-            DataError: A vocabulary that MediaPipe can't read.
-            ExportError: The file differs from the Keras student.
-        """
-        from keras_kd.export.mediapipe import export_mediapipe
-
-        self._check_single_text("MediaPipe's Text Classifier")
-        length, path = self._file(f"mediapipe_{quantization}", length)
-        client = read_as_mediapipe(self.tokenizer)
-        rows, positions = self._verification_rows()
-        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
-            return export_mediapipe(
-                self.model,
-                path,
-                gather_inputs(
-                    self.read_again(rows, client, length),
-                    positions,
-                    batch.input_names(self.model),
-                    length or self.max_length,
-                ),
-                client,
-                self.task.labels,
-                quantization,
-                length,
-                self.task.activation,
-                metadata=self._metadata(),
-                labels_of_rows=rows.column("label", positions),
-                progress=advance,
-            )
-
-    def export_text(self, quantization="dynamic", length=None):
-        """Writes `student_text_<quantization>.tflite`, which takes a text.
-
-        Args:
-            quantization, length: As in `export_litert`; no `"dynamic"` length.
-
-        Returns:
-            The report of `keras_kd.export.text_litert.export_text_litert`.
-
-        Raises:
-            ConfigurationError: A run on pairs of texts, or another length.
-            ValueError: A tokenizer that no file can hold.
-            ExportError: The file differs from the Keras student.
-        """
-        from keras_kd.export.text_litert import export_text_litert
-
-        self._check_single_text("A file that takes text")
-        length, path = self._file(f"text_{quantization}", length)
-        rows, positions = self._verification_rows()
-        with progress_bar(f"verifying {path.name}", len(positions)) as advance:
-            return export_text_litert(
-                self.model,
-                path,
-                [self._text(rows, position) for position in positions],
-                self.tokenizer,
-                self.task.labels,
-                quantization,
-                length,
-                metadata=self._metadata(),
-                labels_of_rows=rows.column("label", positions),
-                progress=advance,
-                kind=self.task.name,
-            )
-
-    def export_saved_model(self):
-        """Writes `saved_model/`, verified in a fresh process."""
-        from keras_kd.export.saved_model import export_saved_model
-
-        rows, positions = self._verification_rows()
-        return export_saved_model(
-            self.model,
-            self.folder / "saved_model",
-            tokenizer=self.tokenizer,
-            labels=self.task.labels,
-            max_length=self.max_length,
-            activation=self.task.activation,
-            sample=self._sample(rows, positions[:SAMPLE_ROWS]),
-            pairs=self.run.configuration.text_pair is not None,
-        )
-
-    def _sample(self, rows, positions):
-        """Texts; features, where each token is answered for by itself."""
-        if self.task.per_token:
-            names = batch.input_names(self.model)
-            return gather_inputs(rows, positions, names)
-        return [self._text(rows, position) for position in positions]
-
-    def _text(self, rows, position):
-        """A row's text, or its two texts."""
-        text = rows.text("text", position)
-        if self.run.configuration.text_pair is None:
-            return text
-        return text, rows.text("text_pair", position)
-
-    def _check_single_text(self, what):
-        pairs = self.run.configuration.text_pair is not None
-        if pairs or self.task.per_token:
-            raise ConfigurationError(
-                f"{what} reads one text. Received: a run on "
-                f"{'pairs' if pairs else self.task.name}. Export it in the "
-                "format litert."
-            )
-
-    def _metadata(self):
-        """What a file says beside what its check measured."""
-        licence = self.run.configuration.licence
-        return {"licence": licence} if licence else None
-
-    def _file(self, name, length):
-        """`(tokens, path)` of a file of this name that takes so many."""
-        length = self._check_length(length)
-        if length != self.max_length:
-            name += f"_length_{length or DYNAMIC}"
-        return length, self.folder / f"student_{name}.tflite"
-
-    def _check_length(self, length):
-        """The tokens that a file takes; `None` for any number."""
-        if length in (None, DYNAMIC):
-            return self.max_length if length is None else None
-        if self.task.name == "question_answering":
-            raise ConfigurationError(
-                f"A question's windows are cut for {self.max_length} tokens: "
-                f"`length` must be '{DYNAMIC}' or left out. Received: {length}."
-            )
-        if not str(length).isdigit() or int(length) > self.max_length:
-            raise ConfigurationError(
-                f"`length` must be '{DYNAMIC}', or up to {self.max_length}, "
-                "the --max-length that the student was trained with. "
-                f"Received: {length}."
-            )
-        return int(length)
-
-    def _verification_rows(self):
-        rows = Rows.open(self.folder / "validation_rows")
-        return rows, np.arange(min(len(rows), VERIFICATION_ROWS))

@@ -20,12 +20,13 @@ from keras_kd.runs.distillation_log import DistillationLog
 from keras_kd.runs.exported_student import ExportedStudent
 from keras_kd.runs.run_folder import RunFolder
 from keras_kd.runs.run_times import run_times
+from keras_kd.runs.student_files import MEDIAPIPE
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.runs.teacher_checks import TeacherRefused
 from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.teachers.target_shards import file_hash
 
 TEST_ROWS = "test_rows"
-MEDIAPIPE = "mediapipe"
 
 
 def distill(configuration, folder, command="", say=print):
@@ -74,7 +75,8 @@ def distill(configuration, folder, command="", say=print):
         missing = [name for name in wanted if name not in done]
         if missing:
             say("Writing and verifying the SavedModel and the .tflite ...")
-        exports = {**done, **{name: _export(student, name) for name in missing}}
+        write = StudentFiles(student).write
+        exports = {**done, **{name: write(name) for name in missing}}
         result["exports"] = list(exports.values())
         metric = result["primary_metric"]
         _score_files(student, result["exports"], metric, test, say)
@@ -93,11 +95,7 @@ def export_again(folder, formats, say=lambda text: None):
 
     Args:
         folder: The run folder.
-        formats: List of `"saved_model"` and of quantisations such as
-            `"dynamic"`; a length may follow: `"dynamic/64"`, or
-            `"dynamic/dynamic"` for texts of any length. For MediaPipe's Text
-            Classifier `"mediapipe/"` stands before, for a file that takes
-            text `"litert-text/"`.
+        formats: List of names: see `StudentFiles.write`.
         say: Function that is told what happens.
 
     Returns:
@@ -110,7 +108,7 @@ def export_again(folder, formats, say=lambda text: None):
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     result = read_result(run)
-    reports = [_export(student, name) for name in formats]
+    reports = [StudentFiles(student).write(name) for name in formats]
     test = Rows.open(run.folder / TEST_ROWS)
     _score_files(student, reports, result["primary_metric"], test, say)
     new = {report["file"]: report for report in reports}
@@ -133,17 +131,6 @@ def read_result(run):
             "where it stopped."
         )
     return read_json(run.folder / METRICS)
-
-
-def _export(student, name):
-    if name == "saved_model":
-        return student.export_saved_model()
-    form, *parts = name.split("/")
-    if form == MEDIAPIPE:
-        return student.export_mediapipe(*parts)
-    if form == TEXT:
-        return student.export_text(*parts)
-    return student.export_litert(*name.split("/"))
 
 
 def _score_files(student, reports, metric, test, say):
@@ -217,7 +204,7 @@ def _earlier_exports(run):
 
 
 def _export_name(report):
-    """What `_export` was asked for."""
+    """What `StudentFiles.write` was asked for."""
     _, _, length = Path(report["file"]).stem.partition("_length_")
     name = report.get("quantization", "saved_model")
     if report["format"] in (MEDIAPIPE, TEXT):

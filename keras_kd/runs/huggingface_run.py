@@ -12,6 +12,7 @@ from keras_kd.export.errors import ExportError
 from keras_kd.models.huggingface_export import config_of
 from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.pretrained import load_pretrained
+from keras_kd.runs.deployment import VALIDATION_ROWS
 from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.run_folder import RunFolder
 
@@ -46,7 +47,7 @@ def export_huggingface(folder):
     config = config_of(
         model, head, student.tokenizer.pad_id, labels or None, task.name
     )
-    rows = Rows.open(run.folder / "validation_rows")
+    rows = Rows.open(run.folder / VALIDATION_ROWS)
     rows = rows.select(np.arange(min(ROWS, len(rows))))
     inputs = gather_inputs(rows, names=batch.input_names(model))
     target = run.folder / FOLDER

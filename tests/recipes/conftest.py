@@ -8,6 +8,7 @@ import pytest
 from keras_kd.evaluation import report
 from keras_kd.runs import arm_training
 from keras_kd.runs import distillation
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.teachers import fresh
 from tests import tiny
 
@@ -33,9 +34,9 @@ def quick(monkeypatch):
     """Leaves out what takes long, and is tested with the miniature run."""
     monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
     monkeypatch.setattr(
-        distillation,
-        "_export",
-        lambda student, name: {"file": name, "format": "none"},
+        StudentFiles,
+        "write",
+        lambda files, name: {"file": name, "format": "none"},
     )
     monkeypatch.setattr(report, "write_plots", lambda folder, result: [])
 

@@ -21,12 +21,12 @@ SMALL = [
 def no_files(monkeypatch):
     """Exports and plots are tested elsewhere."""
     from keras_kd.evaluation import report
-    from keras_kd.runs import distillation
+    from keras_kd.runs.student_files import StudentFiles
 
     monkeypatch.setattr(
-        distillation,
-        "_export",
-        lambda student, name: {"file": name, "format": "none"},
+        StudentFiles,
+        "write",
+        lambda files, name: {"file": name, "format": "none"},
     )
     monkeypatch.setattr(report, "write_plots", lambda folder, result: [])
 

@@ -24,8 +24,8 @@ from keras_kd.runs import distillation
 from keras_kd.runs import student_rows
 from keras_kd.runs.augmented_rows import check_augmentation
 from keras_kd.runs.compare import Comparison
-from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.preparation import prepare_rows
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.tasks.text_classification import TextClassification
 from tests import tiny
 
@@ -547,8 +547,8 @@ class TestWholeRun:
         self, tmp_path, monkeypatch, capsys
     ):
         monkeypatch.setattr(
-            TrainedStudent,
-            "export_saved_model",
+            StudentFiles,
+            "saved_model",
             lambda self: {"file": "saved_model", "format": "none"},
         )
         monkeypatch.setattr(report, "write_plots", lambda folder, result: [])

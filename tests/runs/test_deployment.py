@@ -8,10 +8,12 @@ from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.sources import Example
 from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.runs import student_files
 from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.distillation import _earlier_exports
 from keras_kd.runs.distillation import export_again
 from keras_kd.runs.exported_student import ExportedStudent
+from keras_kd.runs.student_files import StudentFiles
 from tests import tiny
 
 
@@ -46,7 +48,7 @@ def test_a_file_of_any_length(student):
 def test_a_shorter_file_is_scored_on_cut_texts(student, tmp_path):
     # The student was trained with 8; its rows are not cut there.
     student.max_length = 14
-    file = student.export_litert("float32", "10")["file"]
+    file = StudentFiles(student).litert("float32", "10")["file"]
     assert file == "student_float32_length_10.tflite"
     assert LiteRTModel(student.folder / file).length == 10
     scores = student.score(long_examples(), tmp_path / "rows", file)
@@ -69,28 +71,26 @@ def test_cut_rows_end_with_the_special_token(student, tmp_path):
 @pytest.mark.parametrize("length", ["9", 1000, "short", "-8"])
 def test_lengths_that_there_are_not(student, length):
     with pytest.raises(ConfigurationError, match="`length` must be 'dynamic'"):
-        student.export_litert("float32", length)
+        StudentFiles(student).litert("float32", length)
 
 
 def test_a_length_that_no_text_fits_into(student):
     with pytest.raises(ValueError, match="must be 8 or more.*Received: 3"):
-        student.export_litert("float32", "3")
+        StudentFiles(student).litert("float32", "3")
 
 
 def test_the_licence_goes_into_the_file(student, monkeypatch):
-    from keras_kd.export import litert
-
     given = {}
     monkeypatch.setattr(
-        litert,
+        student_files,
         "export_litert",
         lambda *args, **options: given.update(options) or {"file": "x"},
     )
-    student.export_litert("float32")
+    StudentFiles(student).litert("float32")
     assert given["metadata"] is None
     values = student.run.configuration.to_dict()
     write_json(student.folder / "config.json", {**values, "licence": "MIT"})
-    student.export_litert("float32")
+    StudentFiles(student).litert("float32")
     assert given["metadata"] == {"licence": "MIT"}
 
 
@@ -156,13 +156,13 @@ def test_a_file_that_takes_text_is_scored_on_its_own_tokens(student, tmp_path):
     scores = student.score(examples, tmp_path / "scored", report["file"])
     assert scores["accuracy"] == client["score_client"] == 1.0
     with pytest.raises(ValueError, match="max_length=None"):
-        student.export_text("float32", "dynamic")
+        StudentFiles(student).text("float32", "dynamic")
 
 
 def test_what_mediapipe_does_not_take(student):
     with pytest.raises(ValueError, match="max_length=None"):
-        student.export_mediapipe("float32", "dynamic")
+        StudentFiles(student).mediapipe("float32", "dynamic")
     values = student.run.configuration.to_dict()
     write_json(student.folder / "config.json", {**values, "text_pair": "other"})
     with pytest.raises(ConfigurationError, match="reads one text"):
-        student.export_mediapipe("float32")
+        StudentFiles(student).mediapipe("float32")

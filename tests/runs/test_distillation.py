@@ -19,12 +19,12 @@ from keras_kd.data.sources import read_examples
 from keras_kd.distiller import Distiller
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.runs import arm_training
-from keras_kd.runs import distillation
 from keras_kd.runs import teaching
 from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.distillation import distill
 from keras_kd.runs.distillation import export_again
 from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.runs.teacher_checks import TeacherRefused
 from tests import tiny
 
@@ -113,8 +113,8 @@ class TestExports:
         files = ["student_float32.tflite", "saved_model"]
         before = [(folder / name).stat().st_mtime_ns for name in files]
         monkeypatch.setattr(Distiller, "fit", refuse)
-        monkeypatch.setattr(TrainedStudent, "export_litert", refuse)
-        monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
+        monkeypatch.setattr(StudentFiles, "litert", refuse)
+        monkeypatch.setattr(StudentFiles, "saved_model", refuse)
         said = []
         result = distill(
             miniature.configuration, folder, "the command", say=said.append
@@ -133,8 +133,8 @@ class TestExports:
             exported.append(quantization)
             return {"file": f"student_{quantization}", "format": "none"}
 
-        monkeypatch.setattr(TrainedStudent, "export_litert", export_litert)
-        monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
+        monkeypatch.setattr(StudentFiles, "litert", export_litert)
+        monkeypatch.setattr(StudentFiles, "saved_model", refuse)
         distill(
             miniature_copy.configuration,
             miniature_copy.folder,
@@ -149,9 +149,9 @@ class TestExports:
         shutil.copy(miniature_copy.unit("alone-0") / "student.keras", unit)
         exported = []
         monkeypatch.setattr(
-            distillation,
-            "_export",
-            lambda student, name: (
+            StudentFiles,
+            "write",
+            lambda files, name: (
                 exported.append(name) or {"file": name, "format": "none"}
             ),
         )
@@ -185,8 +185,8 @@ class TestExports:
             }
 
         monkeypatch.setattr(TrainedStudent, "score_rows", watch)
-        monkeypatch.setattr(TrainedStudent, "export_litert", export_litert)
-        monkeypatch.setattr(TrainedStudent, "export_saved_model", refuse)
+        monkeypatch.setattr(StudentFiles, "litert", export_litert)
+        monkeypatch.setattr(StudentFiles, "saved_model", refuse)
 
         def scores():
             """Of each file: how many test rows it was scored on."""
@@ -225,9 +225,9 @@ class TestExports:
         # One that `keras-kd export` has added, too: it must not stay.
         folder = miniature_copy.folder
         monkeypatch.setattr(
-            distillation,
-            "_export",
-            lambda student, name: (
+            StudentFiles,
+            "write",
+            lambda files, name: (
                 exported.append(name)
                 or {"file": "config.json", "format": name, "quantization": name}
             ),
@@ -270,8 +270,8 @@ class TestExports:
     ):
         report = {"file": "student_float16.tflite", "format": "none"}
         monkeypatch.setattr(
-            TrainedStudent,
-            "export_litert",
+            StudentFiles,
+            "litert",
             lambda self, name: {**report, "asked": name},
         )
         folder = miniature_copy.folder
@@ -293,9 +293,7 @@ class TestExports:
             "format": "none",
             "bytes": 7,
         }
-        monkeypatch.setattr(
-            TrainedStudent, "export_litert", lambda self, name: report
-        )
+        monkeypatch.setattr(StudentFiles, "litert", lambda self, name: report)
         export_again(miniature_copy.folder, ["float32"])
         stored = json.loads(
             (miniature_copy.folder / "metrics.json").read_text()

@@ -80,7 +80,7 @@ def main(name, folder):
     from keras_kd import cli
     from keras_kd import distribution
     from keras_kd.runs import arm_training
-    from keras_kd.runs import distillation
+    from keras_kd.runs.student_files import StudentFiles
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
@@ -96,7 +96,7 @@ def main(name, folder):
 
     # By itself it would take the GPUs, which a machine need not have.
     arm_training.strategy_by_name = by_name
-    distillation._export = lambda student, name: {
+    StudentFiles.write = lambda files, name: {
         "file": name, "format": "none",
     }  # fmt: skip
     settings = [*SETTINGS, *write_inputs(name, folder)]

@@ -246,12 +246,13 @@ class TestInARun:
         from keras_kd.evaluation import report
         from keras_kd.runs import arm_training
         from keras_kd.runs import distillation
+        from keras_kd.runs.student_files import StudentFiles
 
         monkeypatch.setattr(arm_training, "build_student", tiny.bag_student)
         monkeypatch.setattr(
-            distillation,
-            "_export",
-            lambda student, name: {"file": name, "format": "none"},
+            StudentFiles,
+            "write",
+            lambda files, name: {"file": name, "format": "none"},
         )
         monkeypatch.setattr(report, "write_plots", lambda folder, result: [])
         configuration = dataclasses.replace(

@@ -10,6 +10,7 @@ import pytest
 
 from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.student_files import StudentFiles
 from tests import tiny
 from tests.tools.browser_page import ask
 from tests.tools.browser_page import opened
@@ -25,7 +26,7 @@ def run(miniature, tmp_path_factory):
     """The run with a file for MediaPipe."""
     folder = tmp_path_factory.mktemp("demo") / "run"
     run = RunFolder(shutil.copytree(miniature.folder, folder))
-    TrainedStudent(run).export_mediapipe("float32")
+    StudentFiles(TrainedStudent(run)).mediapipe("float32")
     return run
 
 

@@ -21,6 +21,7 @@ from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.distillation import distill
 from keras_kd.runs.run_folder import INPUTS_FILE
 from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.tag_schemes import entities
 from keras_kd.tasks.question_answering import QuestionAnswering
@@ -119,7 +120,7 @@ TAGGING = [("bigru", False), ("bilstm", True), ("transformer", False)]
 def test_tags(kind, chain, tmp_path):
     task = TokenTagging(tiny_tokens.TAGS, chain=chain)
     student = TrainedStudent(write_run(tmp_path / "run", task, kind))
-    student.export_litert("float32")
+    StudentFiles(student).litert("float32")
     expected = student.predict(TEXTS)
     assert sum(len(found) for found, _ in expected) > 20
     with opened(student.folder, tmp_path / "profile") as page:
@@ -166,7 +167,7 @@ READING = [("bert", {}), ("bigru", {"no_answer": True, "threshold": -1.0})]
 def test_answers(kind, options, tmp_path):
     task = QuestionAnswering(longest_answer=5, stride=8, **options)
     student = TrainedStudent(write_run(tmp_path / "run", task, kind))
-    student.export_litert("float32")
+    StudentFiles(student).litert("float32")
     pairs = [(question, text) for question in QUESTIONS for text in TEXTS]
     expected = student.predict(pairs)
     empty = sum(not answer["text"] for answer, _ in expected)
@@ -225,7 +226,7 @@ def tagger(tmp_path_factory):
     run = write_run(folder / "run", task, "transformer")
     student = TrainedStudent(run)
     for quantization in ("dynamic", "float16", "int8-embedding"):
-        student.export_litert(quantization)
+        StudentFiles(student).litert(quantization)
     return student
 
 
@@ -323,7 +324,7 @@ def test_what_is_missing_is_named(tagger, package, tmp_path):
 
 
 def test_a_file_of_any_length_is_refused(tagger, package):
-    report = tagger.export_litert("float32", "dynamic")
+    report = StudentFiles(tagger).litert("float32", "dynamic")
     with pytest.raises(ValueError, match="a file of one length"):
         serve.make_server(tagger.folder, report["file"], litertjs=package)
     # By itself it is not taken.

@@ -16,9 +16,9 @@ from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.distiller import Distiller
 from keras_kd.runs import arm_training
-from keras_kd.runs import distillation
 from keras_kd.runs import teaching
 from keras_kd.runs.run_folder import RunFolder
+from keras_kd.runs.student_files import StudentFiles
 from keras_kd.tuning.search import Search
 from keras_kd.tuning.tune import tune
 from tests import tiny
@@ -42,9 +42,9 @@ def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arm_training, "build_student", tiny.bag_student)
         patch.setattr(
-            distillation,
-            "_export",
-            lambda student, name: {"file": name, "format": "none"},
+            StudentFiles,
+            "write",
+            lambda files, name: {"file": name, "format": "none"},
         )
         yield
 
