@@ -37,6 +37,15 @@ ARCHITECTURES = {
 }
 
 
+# Of a run on the first texts of `write_texts` and a teacher of `SIZES`.
+SETTINGS = {
+    "student_layers": [0, 2],
+    "validation_texts": 20,
+    "test_texts": 20,
+    "max_length": 16,
+}
+
+
 def write_texts(path, count=300, seed=0):
     """Different texts of one word many times, then of another one.
 

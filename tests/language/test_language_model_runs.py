@@ -29,10 +29,7 @@ def finished(tmp_path_factory):
     settings = MaskedLMSettings(
         data=tiny_lm.write_texts(folder / "text.txt", 80),
         teacher=tiny_lm.write_masked_lm(folder / "bert"),
-        student_layers=[0, 2],
-        validation_texts=20,
-        test_texts=20,
-        max_length=16,
+        **tiny_lm.SETTINGS,
         steps=2,
         alpha_ce=0.0,
         alpha_cos=0.0,

@@ -36,10 +36,7 @@ def settings(files):
     return MaskedLMSettings(
         data=str(files / "text.txt"),
         teacher=str(files / "bert"),
-        student_layers=[0, 2],
-        validation_texts=20,
-        test_texts=20,
-        max_length=16,
+        **tiny_lm.SETTINGS,
         batch_size=16,
         steps=4,
         evaluate_every=2,
@@ -61,10 +58,7 @@ def run(files, tmp_path_factory):
     settings = MaskedLMSettings(
         data=str(files / "text.txt"),
         teacher=str(files / "bert"),
-        student_layers=[0, 2],
-        validation_texts=20,
-        test_texts=20,
-        max_length=16,
+        **tiny_lm.SETTINGS,
         batch_size=32,
         steps=60,
         evaluate_every=30,

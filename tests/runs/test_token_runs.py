@@ -39,22 +39,21 @@ def settings_of(folder, task, **changes):
     return Configuration(**{**SMALL, **data, "teacher": teacher, **changes})
 
 
-@pytest.fixture(scope="module")
-def tagging(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tagging")
-    configuration = settings_of(folder, "token_tagging")
+def run_of(folder, task):
     said = []
+    configuration = settings_of(folder, task)
     result = distill(configuration, folder / "run", say=said.append)
     return RunFolder.open(folder / "run"), result, "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def tagging(tmp_path_factory):
+    return run_of(tmp_path_factory.mktemp("tagging"), "token_tagging")
 
 
 @pytest.fixture(scope="module")
 def reading(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reading")
-    configuration = settings_of(folder, "question_answering")
-    said = []
-    result = distill(configuration, folder / "run", say=said.append)
-    return RunFolder.open(folder / "run"), result, "\n".join(said)
+    return run_of(tmp_path_factory.mktemp("reading"), "question_answering")
 
 
 class TestTagging:
