@@ -138,12 +138,8 @@ class RunFolder:
         file = self.folder / INPUTS_FILE
         inputs = read_json(file) if file.exists() else {}
         stored = inputs.get(name, fingerprint)
-        different = {
-            key: (stored.get(key), value)
-            for key, value in fingerprint.items()
-            if stored.get(key) != value
-        }
-        if different and (self.folder / UNITS_FOLDER).exists():
+        different = self._changed_under_units(stored, fingerprint)
+        if different:
             raise ConfigurationError(
                 f"The {name} of the run in '{self.folder}' has changed since "
                 f"it was trained. Received (stored, now): {different}. Put it "
@@ -164,18 +160,24 @@ class RunFolder:
         """
         file = self.folder / SETTINGS_FILE
         stored = read_json(file) if file.exists() else settings
-        different = {
-            name: (stored.get(name), value)
-            for name, value in settings.items()
-            if stored.get(name) != value
-        }
-        if different and (self.folder / UNITS_FOLDER).exists():
+        different = self._changed_under_units(stored, settings)
+        if different:
             raise ConfigurationError(
                 f"A run stands in '{self.folder}' already. Received (stored, "
                 f"now): {different}. Give another --run folder, or delete "
                 "this one."
             )
         write_json(file, settings)
+
+    def _changed_under_units(self, stored, now):
+        """What is another value now than what units were trained with."""
+        if not (self.folder / UNITS_FOLDER).exists():
+            return {}
+        return {
+            name: (stored.get(name), value)
+            for name, value in now.items()
+            if stored.get(name) != value
+        }
 
     def refuse_teacher(self, reason):
         """Notes that this run's teacher was examined, and refused.
