@@ -10,8 +10,9 @@ WITH_TORCH = tests/models tests/losses/test_*_parity.py \
 	tests/losses/test_loss_backends.py tests/teachers/test_torch_teacher.py \
 	tests/test_backends.py tests/test_benchmarks.py \
 	tests/runs/test_huggingface_run.py tests/runs/test_labelling.py \
-	tests/language/test_language_model_runs.py tests/language/test_masked_lm_distillation.py \
-	tests/runs/test_neighbours.py
+	tests/runs/test_neighbours.py \
+	tests/language/test_language_model_runs.py \
+	tests/language/test_masked_lm_distillation.py
 # Tests wait at times: for child processes, for threads.
 WORKERS ?= 3
 QUIET = TF_CPP_MIN_LOG_LEVEL=3
