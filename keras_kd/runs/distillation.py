@@ -22,7 +22,7 @@ from keras_kd.runs.run_folder import RunFolder
 from keras_kd.runs.run_times import run_times
 from keras_kd.runs.student_files import MEDIAPIPE
 from keras_kd.runs.student_files import StudentFiles
-from keras_kd.runs.teacher_checks import TeacherRefused
+from keras_kd.runs.teacher_checks import verdict_noted
 from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.teachers.target_shards import file_hash
 
@@ -54,12 +54,8 @@ def distill(configuration, folder, command="", say=print):
     run = RunFolder.start(folder, configuration, say=say)
     comparison = Comparison(configuration, run, say=say)
     comparison.callbacks = tensorboard(comparison)
-    try:
+    with verdict_noted(run):
         result = comparison.execute()
-    except TeacherRefused as error:
-        run.refuse_teacher(str(error))
-        raise
-    run.accept_teacher()
     result["command"] = command
     result["machine"] = machine_description()
     result["exports"] = []

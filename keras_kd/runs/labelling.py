@@ -9,7 +9,7 @@ from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.runs import teaching
 from keras_kd.runs.run_folder import RunFolder
 from keras_kd.runs.taught_run import TaughtRun
-from keras_kd.runs.teacher_checks import TeacherRefused
+from keras_kd.runs.teacher_checks import verdict_noted
 from keras_kd.teachers.beam_labelling import label_with_beam
 from keras_kd.teachers.teacher import is_saved_teacher
 
@@ -69,12 +69,8 @@ def label(configuration, folder, share=None, beam=None, say=print):
     if share is not None:
         taught.label_share(*share)
     else:
-        try:
+        with verdict_noted(run):
             taught.prepare_teacher()
-        except TeacherRefused as error:
-            run.refuse_teacher(str(error))
-            raise
-        run.accept_teacher()
         if beam is not None:
             _label_with_beam(taught, beam, say)
         taught.label()

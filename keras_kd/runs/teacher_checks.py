@@ -1,5 +1,7 @@
 """What a teacher has to be, so that it is worth learning from."""
 
+import contextlib
+
 from keras_kd.batch import LOGITS
 from keras_kd.batch import named_outputs
 from keras_kd.evaluation.significance import label_order_check
@@ -9,6 +11,24 @@ from keras_kd.runs.scoring import predict
 
 class TeacherRefused(ValueError):
     """The teacher would teach nonsense: says which check it failed."""
+
+
+@contextlib.contextmanager
+def verdict_noted(run):
+    """Context in which a run notes that its teacher is refused, or accepted.
+
+    Args:
+        run: `keras_kd.runs.run_folder.RunFolder`.
+
+    Raises:
+        TeacherRefused: The one that was raised inside.
+    """
+    try:
+        yield
+    except TeacherRefused as error:
+        run.refuse_teacher(str(error))
+        raise
+    run.accept_teacher()
 
 
 def check_outputs(teacher, task):

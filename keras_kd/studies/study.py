@@ -21,6 +21,7 @@ from keras_kd.runs.distillation import tensorboard
 from keras_kd.runs.hparams_view import write_hparams
 from keras_kd.runs.run_folder import RunFolder
 from keras_kd.runs.teacher_checks import TeacherRefused
+from keras_kd.runs.teacher_checks import verdict_noted
 from keras_kd.runs.training import is_done
 from keras_kd.studies.cells import make_cells
 from keras_kd.studies.cells import shared_arms
@@ -130,12 +131,8 @@ def _run(configuration, folder, command, say):
     keras.backend.clear_session()  # The students before are done with.
     comparison = Comparison(configuration, run, say=say)
     comparison.callbacks = tensorboard(comparison)
-    try:
+    with verdict_noted(run):
         result = comparison.execute()
-    except TeacherRefused as error:
-        run.refuse_teacher(str(error))
-        raise
-    run.accept_teacher()
     write_report(folder, {**result, "command": command})
     return read_json(file)
 

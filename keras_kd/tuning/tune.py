@@ -15,7 +15,7 @@ from keras_kd.runs.compare import Comparison
 from keras_kd.runs.distillation import distill
 from keras_kd.runs.run_folder import GROWING
 from keras_kd.runs.run_folder import RunFolder
-from keras_kd.runs.teacher_checks import TeacherRefused
+from keras_kd.runs.teacher_checks import verdict_noted
 from keras_kd.tuning.pareto import pareto_front
 from keras_kd.tuning.ranges import apply_values
 from keras_kd.tuning.ranges import read_ranges
@@ -83,12 +83,8 @@ def tune(configuration, folder, search, command="", say=print):
     comparison = Comparison(configuration, run, say=say)
     say("Reading and tokenising the data ...")
     comparison.prepare()
-    try:
+    with verdict_noted(run):
         comparison.prepare_teacher()
-    except TeacherRefused as error:
-        run.refuse_teacher(str(error))
-        raise
-    run.accept_teacher()
     comparison.label()
     settings["data"] = comparison.rows.fingerprint
     settings["targets"] = comparison.targets.fingerprint
