@@ -9,7 +9,8 @@ from keras_kd.models.block_recurrent import BlockRecurrent
 class BlockLSTM(BlockRecurrent):
     """A `Bidirectional` LSTM whose directions are one operation each.
 
-    TensorFlow's BlockLSTM and its gradient run a whole sequence.
+    TensorFlow's BlockLSTM runs a whole sequence. Its gradient sums up that of
+    the kernels token by token; here this is one product for all tokens.
 
     Example:
 
@@ -31,36 +32,102 @@ class BlockLSTM(BlockRecurrent):
         ]
 
     def _run(self, cell, sequences):
-        dtype = sequences.dtype
-        kernel, bias = (
-            _in_order(tf.cast(value, dtype))
-            for value in (
-                tf.concat([cell.kernel, cell.recurrent_kernel], axis=0),
-                tf.zeros(4 * self.units) if cell.bias is None else cell.bias,
+        bias = cell.bias
+        if bias is None:
+            bias = tf.zeros(4 * self.units)
+        weights = (cell.kernel, cell.recurrent_kernel, bias)
+        states = _run_block(
+            tf.transpose(sequences, [1, 0, 2]), *map(_in_order, weights)
+        )
+        return tf.transpose(states, [1, 0, 2])
+
+
+@tf.custom_gradient
+def _run_block(inputs, kernel, recurrent_kernel, bias):
+    """States `[time, rows, units]` of inputs `[time, rows, width]`."""
+    # Else tapes keep BlockLSTM's own gradient, too.
+    inputs, kernel, recurrent_kernel, bias = map(
+        tf.stop_gradient, (inputs, kernel, recurrent_kernel, bias)
+    )
+    length, rows = tf.unstack(tf.shape(inputs)[:2])
+    units = recurrent_kernel.shape[0]
+    nothing = tf.zeros([rows, units])
+    no_peephole = tf.zeros([units])
+    weights = {
+        "w": tf.concat([kernel, recurrent_kernel], axis=0),
+        "b": bias,
+        "wci": no_peephole,
+        "wcf": no_peephole,
+        "wco": no_peephole,
+        "use_peephole": False,
+    }
+    # Not BlockLSTMV2, which has the gates in another order than the gradient
+    # of a cell.
+    run = tf.raw_ops.BlockLSTM(
+        seq_len_max=tf.cast(length, tf.int64),
+        x=inputs,
+        cs_prev=nothing,
+        h_prev=nothing,
+        forget_bias=0.0,
+        cell_clip=-1.0,
+        **weights,
+    )
+
+    def gradient(upstream):
+        cells_before = tf.concat([nothing[tf.newaxis], run.cs[:-1]], axis=0)
+        turned = tf.transpose(recurrent_kernel)
+
+        def one_step_back(step, cell_gradient, state_gradient, gates):
+            more = tf.raw_ops.LSTMBlockCellGrad(
+                x=inputs[step],
+                cs_prev=cells_before[step],
+                h_prev=nothing,
+                i=run.i[step],
+                cs=run.cs[step],
+                f=run.f[step],
+                o=run.o[step],
+                ci=run.ci[step],
+                co=run.co[step],
+                cs_grad=cell_gradient,
+                h_grad=upstream[step] + state_gradient,
+                **weights,
             )
+            return (
+                step - 1,
+                more.cs_prev_grad,
+                tf.matmul(more.dicfo, turned),
+                gates.write(step, more.dicfo),
+            )
+
+        shape = [None, 4 * units]
+        *_, gates = tf.while_loop(
+            lambda step, *_: step >= 0,
+            one_step_back,
+            (
+                length - 1,
+                nothing,
+                nothing,
+                tf.TensorArray(tf.float32, length, element_shape=shape),
+            ),
         )
-        nothing = tf.zeros([tf.shape(sequences)[0], self.units], dtype)
-        no_peephole = tf.zeros([self.units], dtype)
-        # Not BlockLSTMV2: TensorFlow 2.21 gives it the gradient of this one,
-        # which has the gates in another order.
-        result = tf.raw_ops.BlockLSTM(
-            seq_len_max=tf.cast(tf.shape(sequences)[1], tf.int64),
-            x=tf.transpose(sequences, [1, 0, 2]),
-            cs_prev=nothing,
-            h_prev=nothing,
-            w=kernel,
-            wci=no_peephole,
-            wcf=no_peephole,
-            wco=no_peephole,
-            b=bias,
-            forget_bias=0.0,
-            cell_clip=-1.0,
-            use_peephole=False,
+        # One row a token: time, then row.
+        gates = gates.concat()
+        tokens = tf.reshape(inputs, [-1, inputs.shape[-1]])
+        states_before = tf.reshape(run.h[:-1], [-1, units])
+        return (
+            tf.reshape(
+                tf.matmul(gates, kernel, transpose_b=True), tf.shape(inputs)
+            ),
+            tf.matmul(tokens, gates, transpose_a=True),
+            # Before the first token the states are zeros.
+            tf.matmul(states_before, gates[rows:], transpose_a=True),
+            tf.reduce_sum(gates, axis=0),
         )
-        return tf.transpose(result.h, [1, 0, 2])
+
+    return run.h, gradient
 
 
 def _in_order(weights):
     """Keras has the gates as i, f, c, o; the operation as i, c, f, o."""
-    i, f, c, o = tf.split(weights, 4, axis=-1)
+    i, f, c, o = tf.split(tf.convert_to_tensor(weights), 4, axis=-1)
     return tf.concat([i, c, f, o], axis=-1)
