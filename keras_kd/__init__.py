@@ -19,6 +19,7 @@ _PUBLIC_NAMES = {
     "LinearWarmupDecay": "keras_kd.schedules",
     "LogitsMSE": "keras_kd.losses.logits_mse",
     "MultiLabelClassification": "keras_kd.tasks.multi_label_classification",
+    "MultiTaskDistiller": "keras_kd.multi_task_distiller",
     "QuestionAnswering": "keras_kd.tasks.question_answering",
     "Questions": "keras_kd.data.question_files",
     "Rows": "keras_kd.data.rows",
@@ -60,6 +61,7 @@ _PUBLIC_NAMES = {
     "teacher_table": "keras_kd.models.embeddings",
     "training_batches": "keras_kd.data.pipeline",
     "transformer_student": "keras_kd.models.transformer",
+    "with_task_heads": "keras_kd.models.task_heads",
 }
 __all__ = ["__version__", *_PUBLIC_NAMES]
 

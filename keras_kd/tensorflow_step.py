@@ -12,6 +12,7 @@ import math
 
 import tensorflow as tf
 
+from keras_kd import batch
 from keras_kd import distribution
 
 # Trainable numbers, from which an update is fused.
@@ -20,6 +21,39 @@ LARGE = 1_000_000
 
 def train_step(distiller, x, targets, sample_weight):
     """Trains on one batch; gives the logs."""
+    gradients, y_pred = _gradients(distiller, x, targets, sample_weight)
+    _apply_after(x, distiller, gradients)
+    return distribution.logs_of_replica(
+        distiller.compute_metrics(x, targets, y_pred, sample_weight)
+    )
+
+
+def train_tasks(distiller, x, y, sample_weight):
+    """Trains a `MultiTaskDistiller` on a batch of each task; gives the logs."""
+    sums, logs = {}, {}
+    for name, own in distiller.distillers.items():
+        targets = batch.split_targets(y[name])
+        weight = sample_weight.get(name)
+        gradients, y_pred = _gradients(own, x[name], targets, weight)
+        for variable, gradient in zip(own.trainable_weights, gradients):
+            if gradient is not None:
+                share = tf.cast(distiller.task_weight(name), gradient.dtype)
+                before = sums.get(id(variable), 0.0)
+                sums[id(variable)] = before + share * gradient
+        logs[name] = (x[name], targets, y_pred, weight)
+    _apply_after(
+        x, distiller, [sums.get(id(w)) for w in distiller.trainable_weights]
+    )
+    return {
+        name: distribution.logs_of_replica(
+            distiller.distillers[name].compute_metrics(*parts)
+        )
+        for name, parts in logs.items()
+    }
+
+
+def _gradients(distiller, x, targets, sample_weight):
+    """Gradients of a whole batch, which is logged, and the predictions."""
     weights = distiller.loss_weights(targets, sample_weight)
     rows = row_count(x)
     own_rows = tf.cast(rows, distiller.objective.dtype)
@@ -35,26 +69,26 @@ def train_step(distiller, x, targets, sample_weight):
         )
     )
     share = tf.math.divide_no_nan(own_rows, all_rows)
-    if distiller.accumulation_steps == 1:
-        gradients, numerators, penalty, y_pred = _differentiate(
-            distiller, x, targets, sample_weight, denominators, share
-        )
-    else:
-        gradients, numerators, penalty, y_pred = _accumulate(
-            distiller, x, targets, sample_weight, denominators, share
-        )
+    differentiate = (
+        _differentiate if distiller.accumulation_steps == 1 else _accumulate
+    )
+    gradients, numerators, penalty, y_pred = differentiate(
+        distiller, x, targets, sample_weight, denominators, share
+    )
     numerators, penalty = distribution.sum_over_replicas((numerators, penalty))
     # Before the optimizer counts the step, which schedules go by.
     _log(distiller, numerators, denominators, penalty, all_rows)
+    return gradients, y_pred
+
+
+def _apply_after(x, distiller, gradients):
+    """Applies gradients to the weights, once the batch is there."""
     if not distiller.optimizer.built:
         distiller.optimizer.build(distiller.trainable_weights)
     # The batch has to be there before its step is counted: who makes the first
     # one may ask how many steps were made.
     with tf.control_dependencies(tf.nest.flatten(x)):
         _apply(distiller, gradients)
-    return distribution.logs_of_replica(
-        distiller.compute_metrics(x, targets, y_pred, sample_weight)
-    )
 
 
 def test_step(distiller, x, targets, sample_weight):

@@ -45,6 +45,7 @@ LEVELS = {
     "keras_kd.data.pipeline": 2,
     "keras_kd.distiller": 2,
     "keras_kd.export": 2,
+    "keras_kd.multi_task_distiller": 2,
     "keras_kd.tasks": 2,
     "keras_kd.teachers": 2,
     # A run brings them together. Searches, studies and language models use it.

@@ -1,0 +1,286 @@
+"""Several tasks on one encoder: the steps, the scores, the file."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_kd.distiller import Distiller
+from keras_kd.export.litert import export_litert
+from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.losses.logits_mse import LogitsMSE
+from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.models.bag import bag_student
+from keras_kd.models.recurrent import recurrent_student
+from keras_kd.models.task_heads import with_task_heads
+from keras_kd.multi_task_distiller import MultiTaskDistiller
+from keras_kd.schedules import LinearSchedule
+
+TASKS = {"topic": 4, "tone": 2}
+VOCABULARY, ROWS, LENGTH = 20, 12, 8
+
+
+def make_students():
+    keras.utils.set_random_seed(0)
+    encoder = bag_student(VOCABULARY, 7, embedding_dim=4, dropout=0.0)
+    return with_task_heads(encoder, TASKS)
+
+
+def make_batch(task, rows=ROWS, seed=0):
+    generator = np.random.default_rng([seed, *task.encode()])
+    x = {
+        "token_ids": generator.integers(1, VOCABULARY, (rows, LENGTH)),
+        "padding_mask": np.ones((rows, LENGTH)),
+    }
+    x = {name: values.astype("int32") for name, values in x.items()}
+    logits = generator.normal(size=(rows, TASKS[task])).astype("float32")
+    labels = generator.integers(0, TASKS[task], rows).astype("int32")
+    return x, {"labels": labels, "teacher": {"logits": logits}}
+
+
+def make_batches(task, **options):
+    return tf.data.Dataset.from_tensors(make_batch(task, **options)).repeat()
+
+
+def make_loss():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def make_distiller(students, optimizer=None, weights=None, **options):
+    losses = {"topic": SoftTargets(2.0), "tone": LogitsMSE(weight=0.5)}
+    distiller = MultiTaskDistiller(
+        {n: Distiller(one, losses=[losses[n]]) for n, one in students.items()},
+        weights,
+    )
+    distiller.compile(
+        optimizer or keras.optimizers.SGD(0.1),
+        loss={name: make_loss() for name in students},
+        metrics={"topic": ["accuracy"]},
+        **options,
+    )
+    return distiller
+
+
+def fit(distiller, steps=3, tasks=TASKS, **options):
+    return distiller.fit(
+        {task: make_batches(task) for task in tasks},
+        steps_per_epoch=steps,
+        verbose=0,
+        **options,
+    )
+
+
+def test_a_step_is_the_weighted_sum_of_the_gradients_of_each_task():
+    students = make_students()
+    losses = {"topic": SoftTargets(2.0), "tone": LogitsMSE(weight=0.5)}
+    weights = {"topic": 0.25, "tone": 3.0}
+    joined = make_distiller(students, weights=weights).student
+    before = [v.numpy() for v in joined.trainable_weights]
+    expected = [np.zeros_like(values) for values in before]
+    for task, student in students.items():
+        x, y = make_batch(task)
+        with tf.GradientTape() as tape:
+            logits = student(x)
+            hard = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    y["labels"], logits
+                )
+            )
+            soft = tf.reduce_mean(
+                losses[task]({"logits": logits}, y["teacher"])
+            )
+            total = weights[task] * (
+                hard + soft * (0.5 if task == "tone" else 1.0)
+            )
+        gradients = tape.gradient(total, joined.trainable_weights)
+        for sums, gradient in zip(expected, gradients, strict=True):
+            if gradient is not None:
+                sums += tf.convert_to_tensor(gradient).numpy()
+    distiller = make_distiller(students, weights=weights)
+    logs = fit(distiller, steps=1).history
+    for old, new, gradient in zip(
+        before, joined.trainable_weights, expected, strict=True
+    ):
+        np.testing.assert_allclose(new, old - 0.1 * gradient, atol=1e-6)
+    by_hand = sum(weights[t] * logs[f"{t}_loss"][0] for t in TASKS)
+    np.testing.assert_allclose(logs["loss"][0], by_hand, rtol=1e-6)
+    assert set(logs) == {
+        "loss",
+        "topic_loss", "topic_hard_labels_loss", "topic_soft_targets_loss",
+        "topic_accuracy",
+        "tone_loss", "tone_hard_labels_loss", "tone_logits_mse_loss",
+    }  # fmt: skip
+
+
+def test_one_task_is_a_distiller():
+    weights = []
+    for several in (True, False):
+        student = make_students()["topic"]
+        distiller = Distiller(student, losses=[SoftTargets(2.0)])
+        if several:
+            trained = MultiTaskDistiller({"topic": distiller})
+            trained.compile(
+                keras.optimizers.Adam(0.01), loss={"topic": make_loss()}
+            )
+            fit(trained, tasks=["topic"], epochs=2)
+        else:
+            distiller.compile(keras.optimizers.Adam(0.01), loss=make_loss())
+            distiller.fit(
+                make_batches("topic"), steps_per_epoch=3, epochs=2, verbose=0
+            )
+        weights.append(student.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+def test_micro_batches_make_the_same_step():
+    weights = []
+    for pieces in (1, 5):
+        distiller = make_distiller(make_students(), accumulation_steps=pieces)
+        fit(distiller)
+        weights.append(distiller.student.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_task_of_weight_0_changes_its_head_and_the_encoder_not():
+    students = make_students()
+    distiller = make_distiller(
+        students, weights={"tone": LinearSchedule(0.0, 0.0, 10)}
+    )
+    head = students["tone"].get_layer("tone_logits").get_weights()
+    table = students["topic"].get_layer("token_embedding").get_weights()
+    fit(distiller)
+    for one, other in zip(
+        head, students["tone"].get_layer("tone_logits").get_weights()
+    ):
+        np.testing.assert_array_equal(one, other)
+    after = students["topic"].get_layer("token_embedding").get_weights()
+    assert np.abs(after[0] - table[0]).max() > 1e-3
+
+
+def test_validation_scores_each_task_on_rows_of_its_own():
+    distiller = make_distiller(make_students())
+    rows = {
+        "topic": tf.data.Dataset.from_tensors(make_batch("topic", 9, seed=1)),
+        "tone": tf.data.Dataset.from_tensors(make_batch("tone", seed=1)).repeat(
+            4
+        ),
+    }
+    stop = keras.callbacks.EarlyStopping("val_topic_accuracy", mode="max")
+    history = fit(
+        distiller, epochs=2, validation_data=rows, callbacks=[stop]
+    ).history
+    assert len(history["val_loss"]) == len(history["loss"])
+    results = distiller.evaluate(rows)
+    expected = distiller.distillers["topic"].evaluate(
+        rows["topic"], verbose=0, return_dict=True
+    )
+    for name, value in expected.items():
+        assert results[f"topic_{name}"] == pytest.approx(value)
+    assert results["loss"] == pytest.approx(
+        results["topic_loss"] + results["tone_loss"]
+    )
+    assert history["val_topic_accuracy"][-1] == results["topic_accuracy"]
+
+
+def test_weights_of_rows_are_those_of_their_task():
+    x, y = make_batch("topic")
+    weights = np.linspace(0, 2, ROWS).astype("float32")
+    datasets = {
+        "topic": tf.data.Dataset.from_tensors((x, y, weights)),
+        "tone": make_batches("tone"),
+    }
+    students = make_students()
+    expected = Distiller(students["topic"], losses=[SoftTargets(2.0)])
+    expected.compile(loss=make_loss())
+    expected = expected.evaluate(
+        x, y, sample_weight=weights, verbose=0, return_dict=True
+    )
+    logs = make_distiller(students).fit(datasets, verbose=0).history
+    assert logs["topic_loss"][0] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_training_goes_on_exactly_where_it_was_left(tmp_path):
+    def make():
+        return make_distiller(make_students(), keras.optimizers.Adam(0.01))
+
+    whole, first, second = make(), make(), make()
+    fit(whole, steps=4)
+    fit(first, steps=2)
+    first.save_weights(tmp_path / "state.weights.h5")
+    second.optimizer.build(second.trainable_variables)
+    second.load_weights(tmp_path / "state.weights.h5")
+    fit(second, steps=2)
+    assert int(second.optimizer.iterations) == 4
+    for one, other in zip(
+        whole.student.get_weights(), second.student.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_student_is_one_plain_model_and_one_file(tmp_path):
+    encoder = recurrent_student(VOCABULARY, 7, units=4, embedding_dim=4)
+    students = with_task_heads(encoder, TASKS)
+    distiller = make_distiller(students)
+    fit(distiller)
+    distiller.student.save(tmp_path / "student.keras")
+    loaded = keras.saving.load_model(tmp_path / "student.keras")
+    x, _ = make_batch("topic")
+    expected = distiller.predict(x, verbose=0)
+    assert set(expected) == set(TASKS)
+    for task, logits in loaded.predict(x, verbose=0).items():
+        np.testing.assert_array_equal(logits, expected[task])
+        np.testing.assert_allclose(
+            students[task].predict(x, verbose=0), logits, atol=1e-6
+        )
+    export_litert(
+        loaded, tmp_path / "student.tflite", x, "float32", max_length=LENGTH
+    )
+    received = LiteRTModel(tmp_path / "student.tflite").predict(x)
+    for task, logits in expected.items():
+        np.testing.assert_allclose(received[task], logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        distiller = make_distiller(make_students())
+    finally:
+        keras.config.set_dtype_policy(before)
+    history = fit(distiller, epochs=3).history["loss"]
+    assert np.isfinite(history).all() and history[-1] < history[0]
+    scaled = hasattr(distiller.optimizer, "inner_optimizer")
+    assert scaled == (policy == "mixed_float16")
+
+
+def test_what_is_refused():
+    students = make_students()
+    apart = {
+        name: Distiller(bag_student(VOCABULARY, number, embedding_dim=4))
+        for name, number in TASKS.items()
+    }
+    with pytest.raises(ValueError, match="must read the same keras.Inputs"):
+        MultiTaskDistiller(apart)
+    distillers = {name: Distiller(one) for name, one in students.items()}
+    with pytest.raises(ValueError, match=r"Received: \['mood'\], where"):
+        MultiTaskDistiller(distillers, {"mood": 1.0})
+    with pytest.raises(ValueError, match=r"task_weights\['tone'\]"):
+        MultiTaskDistiller(distillers, {"tone": -1.0})
+    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
+        with pytest.raises(ValueError, match="Received: OneDeviceStrategy"):
+            MultiTaskDistiller(distillers)
+    distiller = MultiTaskDistiller(distillers)
+    with pytest.raises(ValueError, match=r"`metrics` of \['mood'\]"):
+        distiller.compile(metrics={"mood": ["accuracy"]})
+    distiller.compile(loss={name: make_loss() for name in TASKS})
+    with pytest.raises(ValueError, match=r"`x` must have.*\['topic'\]"):
+        fit(distiller, tasks=["topic"])
+    with pytest.raises(ValueError, match="`validation_data` must have"):
+        fit(distiller, validation_data={"tone": make_batches("tone")})
+    with pytest.raises(ValueError, match="Dense layer 'logits'"):
+        with_task_heads(students["topic"], TASKS)
+    with pytest.raises(ValueError, match="`num_outputs` must map"):
+        with_task_heads(bag_student(VOCABULARY, 2), {"two words": 2})
