@@ -6,7 +6,7 @@ from keras_kd.data.sources import resolve_labels
 from keras_kd.data.tagged_files import read_tagged_sentences
 from keras_kd.tasks.multi_label_classification import split_labels
 from keras_kd.tasks.named_tasks import build_task
-from keras_kd.tasks.token_tagging import TokenTagging
+from keras_kd.tasks.tag_labels import labels_of_tags
 
 
 def read_part(configuration, part):
@@ -52,7 +52,7 @@ def find_task(configuration, teacher_labels):
         settings["chain"] = configuration.chain
         settings["stride"] = configuration.stride
         examples = read_part(configuration, "train")
-        found, settings["scheme"] = TokenTagging.labels_of(
+        found, settings["scheme"] = labels_of_tags(
             example.label for example in examples
         )
         labels = configuration.labels or _in_order(found, teacher_labels)

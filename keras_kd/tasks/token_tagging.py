@@ -1,9 +1,7 @@
 """Tagging of words, such as named entities: a tag for each word of a text."""
 
-import collections
 import functools
 import json
-import re
 
 import numpy as np
 
@@ -15,7 +13,6 @@ from keras_kd.data.tagged_rows import TaggedWords
 from keras_kd.data.tagged_rows import sentence_rows
 from keras_kd.data.tagged_rows import words_of_rows
 from keras_kd.data.words import split_words
-from keras_kd.data.words import word_places
 from keras_kd.evaluation.entity_scores import entity_counts
 from keras_kd.evaluation.entity_scores import entity_scores
 from keras_kd.evaluation.scores import log_softmax
@@ -32,9 +29,11 @@ from keras_kd.tag_schemes import OUTSIDE
 from keras_kd.tag_schemes import SCHEMES
 from keras_kd.tag_schemes import allowed_transitions
 from keras_kd.tag_schemes import entities
-from keras_kd.tag_schemes import find_scheme
-from keras_kd.tag_schemes import split_tag
 from keras_kd.tag_schemes import to_iob2
+from keras_kd.tasks.entity_answers import join_words
+from keras_kd.tasks.entity_answers import place_entities
+from keras_kd.tasks.entity_answers import show_entities
+from keras_kd.tasks.tag_labels import check_tags
 from keras_kd.tasks.task import EXAMPLES_AT_ONCE
 from keras_kd.tasks.task import Task
 from keras_kd.tasks.task import groups
@@ -90,33 +89,6 @@ class TokenTagging(Task):
         self.chain = chain
         self.stride = stride
         self._numbers = {label: i for i, label in enumerate(self.labels)}
-
-    @staticmethod
-    def labels_of(sentences):
-        """The scheme and the labels of tagged sentences.
-
-        Args:
-            sentences: Iterable of lists of tags.
-
-        Returns:
-            `(labels, scheme)`.
-
-        Raises:
-            DataError: There is no tag, or one of no scheme.
-        """
-        sentences = [tags for tags in sentences if tags is not None]
-        try:
-            kinds = {split_tag(tag)[1] for tags in sentences for tag in tags}
-            scheme = find_scheme(sentences)
-        except ValueError as error:
-            raise DataError(f"The training rows: {error}.") from None
-        if not kinds:
-            raise DataError(
-                "No row has tags. Expected some. Check the column of the tags."
-            )
-        names = sorted(kinds - {None})
-        labels = [f"{letter}-{name}" for name in names for letter in "BI"]
-        return [OUTSIDE, *labels], scheme
 
     def to_dict(self):
         return {
@@ -348,66 +320,12 @@ class TokenTagging(Task):
             words = json.loads(rows.text("words", row))
             own = certain[end - len(sentence) : end]
             found = [
-                {"text": joined(words[i:j]), "type": kind, "words": [i, j]}
+                {"text": join_words(words[i:j]), "type": kind, "words": [i, j]}
                 for kind, i, j in entities(sentence)
             ]
             probability = None if own[0] is None else float(min(own))
             answers.append((found, probability))
         return answers
 
-    def place(self, answer, text):
-        """The entities as the text has them, with `start` and `end`.
-
-        A list of words has no such places, and its entities stay as they are.
-        """
-        if not isinstance(text, str):
-            return answer
-        places = word_places(text)
-        if not places:
-            return []
-        for one in answer:
-            first, end = one["words"]
-            one["start"], one["end"] = places[first][0], places[end - 1][1]
-            one["text"] = text[one["start"] : one["end"]]
-        return answer
-
-    def show(self, answer):
-        """Entities as a line: `Angela Merkel [PER], Berlin [LOC]`."""
-        named = [
-            f"{' '.join(one['text'].split())} [{one['type']}]" for one in answer
-        ]
-        return ", ".join(named) or "-"
-
-
-def check_tags(labels):
-    """The tags as strings.
-
-    Raises:
-        DataError: One of no scheme, one twice, no `O`, or an I- without B-.
-    """
-    labels = [str(label) for label in labels]
-    counts = collections.Counter(labels)
-    wrong = [label for label, count in counts.items() if count > 1]
-    for label in labels:
-        try:
-            letter, kind = split_tag(label)
-        except ValueError:
-            wrong.append(label)
-            continue
-        if letter not in (OUTSIDE, "B", "I") or (
-            letter == "I" and f"B-{kind}" not in counts
-        ):
-            wrong.append(label)
-    if wrong or OUTSIDE not in counts:
-        raise DataError(
-            "The labels of tagging are 'O', and 'B-' and 'I-' of each type, "
-            f"each once. Received: {labels}"
-            + (f"; not so: {wrong[:3]}." if wrong else "; 'O' is missing.")
-        )
-    return labels
-
-
-def joined(words):
-    """Words as a text: with spaces, but not between Chinese characters."""
-    text = " ".join(words)
-    return re.sub(r"(?<=[一-鿿]) (?=[一-鿿])", "", text)
+    place = staticmethod(place_entities)
+    show = staticmethod(show_entities)

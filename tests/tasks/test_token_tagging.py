@@ -18,6 +18,7 @@ from keras_kd.data.words import split_words
 from keras_kd.losses.chain_soft_targets import ChainSoftTargets
 from keras_kd.losses.linear_chain import chain_cross_entropy
 from keras_kd.tasks.named_tasks import build_task
+from keras_kd.tasks.tag_labels import labels_of_tags
 from keras_kd.tasks.token_tagging import TokenTagging
 from tests import tiny
 from tests import tiny_tokens
@@ -165,15 +166,15 @@ def test_byte_level_tokens_know_the_space_before_a_word():
 
 class TestTask:
     def test_labels_and_scheme_of_data(self):
-        labels, scheme = TokenTagging.labels_of(
+        labels, scheme = labels_of_tags(
             [["O", "I-PER"], None, ["I-LOC", "B-LOC"]]
         )
         assert labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
         assert scheme == "iob1"
         with pytest.raises(DataError, match="No row has tags"):
-            TokenTagging.labels_of([None])
+            labels_of_tags([None])
         with pytest.raises(DataError, match="The training rows: the tag 'X'"):
-            TokenTagging.labels_of([["X"]])
+            labels_of_tags([["X"]])
 
     @pytest.mark.parametrize(
         "labels, message",
