@@ -12,10 +12,10 @@ from keras_kd.language.text_parts import text_parts
 
 # What the stage goes by. It has neither labels nor arms, and one seed.
 SETTINGS = (
-    "teacher", "max_length", "student", "layers", "width", "heads",
-    "intermediate", "dropout", "layer_losses", "layer_map", "layer_weight",
-    "relation_heads", "learning_rate", "steps", "evaluate_every", "batch_size",
-    "accumulation_steps", "seeds",
+    "teacher", "max_length", "student", "layers", "teacher_layers", "width",
+    "heads", "intermediate", "dropout", "layer_losses", "layer_map",
+    "layer_weight", "relation_heads", "learning_rate", "steps",
+    "evaluate_every", "batch_size", "accumulation_steps", "seeds",
 )  # fmt: skip
 
 
@@ -51,10 +51,12 @@ def teach_general(options):
     from keras_kd.progress import TrainingProgress
     from keras_kd.runs.layer_distillation import layer_losses
     from keras_kd.runs.run_folder import RunFolder
+    from keras_kd.runs.student_start import student_of_teacher
     from keras_kd.runs.teacher_checks import check_length
     from keras_kd.runs.training import STATE_SECONDS
     from keras_kd.runs.training import adamw
     from keras_kd.runs.training import train_unit
+    from keras_kd.teachers.teacher import Teacher
     from keras_kd.teachers.teacher import weights_hash
 
     run_folder = RunFolder(options.run)
@@ -78,16 +80,21 @@ def teach_general(options):
         run_folder.folder / "tokens",
     )
     keras.utils.set_random_seed(settings.seeds[0])
-    student = build_student(
-        settings.student,
-        tokenizer.vocabulary_size,
-        2,  # The head has no meaning yet.
-        settings.layers,
-        settings.width,
-        dropout=settings.dropout,
-        heads=settings.heads,
-        intermediate=settings.intermediate,
-    )
+    if settings.teacher_layers is not None:
+        student = student_of_teacher(
+            settings, Teacher(teacher, tokenizer), rows["train"]
+        )
+    else:
+        student = build_student(
+            settings.student,
+            tokenizer.vocabulary_size,
+            2,  # The head has no meaning yet.
+            settings.layers,
+            settings.width,
+            dropout=settings.dropout,
+            heads=settings.heads,
+            intermediate=settings.intermediate,
+        )
     distiller = Distiller(
         student,
         teacher,

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from keras_kd.data.sources import read_examples
+from keras_kd.models.start import start_from
+from keras_kd.models.students import build_student
 from keras_kd.runs import training
 from recipes import recipe
 from recipes import sst2
@@ -72,8 +74,10 @@ def test_general_stage_then_both_of_a_task(folder, capsys):
         np.testing.assert_allclose(own, given[: len(own)], atol=1e-3)
 
 
-@pytest.mark.parametrize("classes", [None, 3])
-def test_general_stage_needs_no_head(classes, folder, monkeypatch):
+@pytest.fixture
+def start_of_general_stage(folder, monkeypatch):
+    """The score and the student with which the general stage begins."""
+
     def score_alone(unit, distiller, batches, score, *args, **kwargs):
         distiller.run_eagerly = True
         point = {"validation": score(), "step": 0}
@@ -85,18 +89,47 @@ def test_general_stage_needs_no_head(classes, folder, monkeypatch):
             "seconds": 0.0,
         }
 
+    def start(teacher, *flags):
+        run(
+            "--stage=general", f"--data={folder / 'texts.txt'}", *SIZES,
+            f"--teacher={teacher}", f"--run={folder / 'general'}",
+            "--max-length=16", "--validation-texts=60", "--test-texts=20",
+            *flags,
+        )  # fmt: skip
+        path = folder / "general" / "student.keras"
+        return scores[-1], keras.saving.load_model(path)
+
     scores = []
     monkeypatch.setattr(training, "train_unit", score_alone)
+    return start
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+def test_general_stage_needs_no_head(classes, folder, start_of_general_stage):
     head = {} if classes is None else {"num_labels": classes}
     teacher = tiny.write_bert(folder / "other", head=bool(head), **head)
-    run(
-        "--stage=general", f"--data={folder / 'texts.txt'}", *SIZES,
-        f"--teacher={teacher}", f"--run={folder / 'general'}",
-        "--max-length=16", "--validation-texts=60", "--test-texts=20",
-    )  # fmt: skip
-    assert -100 < scores[0] < 0
-    student = keras.saving.load_model(folder / "general" / "student.keras")
+    score, student = start_of_general_stage(teacher)
+    assert -100 < score < 0
     assert student.get_layer("transformer_layer_0").output.shape[-1] == 2
+
+
+def test_general_stage_from_layers_of_the_teacher(
+    folder, start_of_general_stage
+):
+    teacher = folder / "bert"
+    score, student = start_of_general_stage(teacher, "--teacher-layers", "0")
+    assert student.get_layer("transformer_layer_0").output.shape[-1] == 2
+    task = build_student(
+        "bert",
+        len(tiny.WORDS),
+        2,
+        layers=1,
+        width=2,
+        max_length=16,
+        heads=2,
+        intermediate=4,
+    )
+    assert start_from(task, folder / "general" / "student.keras") == ["logits"]
 
 
 def test_augment_alone_is_tinyberts_way(folder, capsys):
@@ -250,7 +283,7 @@ class TestGeneralStage:
     @pytest.mark.parametrize(
         "given, said",
         [
-            (["--teacher-layers", "0"], "--teacher-layers"),
+            (["--embeddings", "teacher"], "--embeddings"),
             (["--precision=mixed_bfloat16", "--prune=0.5"], "--prune"),
             (["--mode=prepare"], "--mode"),
             (["--seeds", "0", "1"], "one seed"),
