@@ -1,9 +1,12 @@
 """One student for several tasks, each with teacher and labels of its own."""
 
+import contextlib
+
 import keras
 
 from keras_kd import batch
 from keras_kd.losses.distillation_loss import check_weight
+from keras_kd.model_checks import check_schedules
 from keras_kd.model_checks import computes_in_float16
 from keras_kd.models.task_heads import join_heads
 from keras_kd.schedules import value_at
@@ -20,12 +23,14 @@ class MultiTaskDistiller(keras.Model):
     $$L = \\sum_k w_k(t) L_k$$
 
     `student` is one plain Keras model with an output for each task, and is what
-    one saves and exports.
+    one saves and exports. The state of the training is `save_weights`'s, and
+    `BackupAndRestore`'s; `ModelCheckpoint` needs `save_weights_only=True`.
 
     Args:
         distillers: Dictionary from the names of tasks to `Distiller`s. Their
             students read the same `keras.Input`s, such as those of
-            `keras_kd.with_task_heads`.
+            `keras_kd.with_task_heads`. What a student adds to its loss itself,
+            such as weight decay, is added for each task that shares the layer.
         task_weights: Dictionary from names to numbers or schedules; 1 for a
             task that is not named.
 
@@ -67,20 +72,21 @@ class MultiTaskDistiller(keras.Model):
                 f"{type(self._distribute_strategy).__name__}. Build the "
                 "students and the MultiTaskDistiller outside of its scope."
             )
-        self.distillers = dict(distillers)
+        # Sorted, because a checkpoint knows the order and not the names.
+        self.distillers = dict(sorted(distillers.items()))
         self.task_weights = dict(task_weights or {})
-        self._check()
+        self._check_weights()
         self.student = join_heads(
             {name: one.student for name, one in self.distillers.items()}
         )
         self.built = True  # The students are.
 
-    def _check(self):
+    def _check_weights(self):
         unknown = sorted(set(self.task_weights) - set(self.distillers))
         if unknown or not self.distillers:
             raise ValueError(
                 "`task_weights` must name tasks of `distillers`. Received: "
-                f"{unknown}, where the tasks are {sorted(self.distillers)}."
+                f"{unknown}, where the tasks are {list(self.distillers)}."
             )
         for name, weight in self.task_weights.items():
             check_weight(f"`task_weights['{name}']`", weight)
@@ -98,7 +104,8 @@ class MultiTaskDistiller(keras.Model):
         metrics=None,
         jit_compile=False,
         accumulation_steps=1,
-        **kwargs,
+        run_eagerly=False,
+        steps_per_execution=1,
     ):
         """Configures the training, and each Distiller's.
 
@@ -108,38 +115,64 @@ class MultiTaskDistiller(keras.Model):
                 named learns from its teacher alone.
             metrics: Dictionary from names to lists of metrics.
             jit_compile, accumulation_steps: As of `Distiller.compile`.
-            **kwargs: As in Keras.
+            run_eagerly, steps_per_execution: As in Keras.
 
         Raises:
             ValueError: A loss or metric of no task, or what
                 `Distiller.compile` refuses.
         """
-        loss, metrics = dict(loss or {}), dict(metrics or {})
-        unknown = sorted({*loss, *metrics} - set(self.distillers))
-        if unknown:
-            raise ValueError(
-                f"The tasks are {sorted(self.distillers)}. Received `loss` or "
-                f"`metrics` of {unknown}."
-            )
+        loss = self._of_tasks("`loss`", loss)
+        metrics = self._of_tasks("`metrics`", metrics)
+        check_schedules(
+            {f"of task {name}": w for name, w in self.task_weights.items()}
+        )
         optimizer = keras.optimizers.get(optimizer)
         if computes_in_float16(self.student) and not isinstance(
             optimizer, keras.optimizers.LossScaleOptimizer
         ):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        execution = {
+            "jit_compile": jit_compile,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+        }
+        super().compile(optimizer=optimizer, **execution)
         for name, distiller in self.distillers.items():
             distiller.compile(
                 self.optimizer,
                 loss.get(name),
                 metrics.get(name),
-                jit_compile,
-                accumulation_steps,
+                accumulation_steps=accumulation_steps,
+                **execution,
             )
+
+    def _of_tasks(self, what, given):
+        """A dictionary that names tasks alone; `None` names none."""
+        given = {} if given is None else given
+        if not isinstance(given, dict) or set(given) - set(self.distillers):
+            raise ValueError(
+                f"{what} must be a dictionary by the names of the tasks, "
+                f"{list(self.distillers)}. Received: {given}"
+            )
+        return given
+
+    def get_config(self):
+        raise NotImplementedError(
+            "A MultiTaskDistiller is not saved whole. Save `student`, a plain "
+            "Keras model, or the state of the training with `save_weights` "
+            "(`ModelCheckpoint(..., save_weights_only=True)`)."
+        )
 
     # === Use ===
 
     def fit(
-        self, x=None, *args, validation_data=None, callbacks=None, **kwargs
+        self,
+        x,
+        validation_data=None,
+        validation_freq=1,
+        validation_steps=None,
+        callbacks=None,
+        **kwargs,
     ):
         """As in Keras, on a data set for each task.
 
@@ -149,28 +182,37 @@ class MultiTaskDistiller(keras.Model):
                 repeat, else the shortest ends the epoch. Or a generator, or
                 one data set, of `(x, y, sample weights)`, each a dictionary of
                 these names.
-            *args: As in Keras.
-            validation_data: Dictionary from names to data sets, as `evaluate`
-                takes them.
+            validation_data: As `evaluate` takes it. Callbacks are not told of
+                its batches.
+            validation_freq: As in Keras, a number of epochs.
+            validation_steps: Batches of each task.
             callbacks: As in Keras.
             **kwargs: As in Keras.
         """
         if isinstance(x, dict):
             self._check_names("`x`", x)
             x = _zipped(x)
-            kwargs.setdefault("shuffle", False)  # They have an order already.
         callbacks = keras.tree.flatten(callbacks or ())
         if validation_data is not None:
             self._check_names("`validation_data`", validation_data)
+            validation = _Validation(
+                self, validation_data, validation_freq, validation_steps
+            )
             # First: what comes after reads its scores.
-            callbacks.insert(0, _Validation(self, validation_data))
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+            callbacks.insert(0, validation)
+        kwargs.setdefault("shuffle", False)  # It has an order of its own.
+        return super().fit(x, callbacks=callbacks, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None):
+        """As in Keras, on a batch of each task; gives a dictionary."""
+        return super().train_on_batch(x, y, sample_weight, return_dict=True)
 
     def evaluate(self, x, verbose=0, **kwargs):
         """Evaluates each task on rows of its own.
 
         Args:
-            x: Dictionary from names to what `Distiller.evaluate` takes.
+            x: Dictionary from names to data sets, or to `(x, y)` or `(x, y,
+                sample weights)` of arrays.
             verbose: As in Keras.
             **kwargs: As in Keras, for every task.
 
@@ -178,46 +220,71 @@ class MultiTaskDistiller(keras.Model):
             Dictionary of results, `<task>_<name>`, and the weighted `loss`.
         """
         self._check_names("`x`", x)
-        results = {
-            name: self.distillers[name].evaluate(
-                rows, verbose=verbose, **{**kwargs, "return_dict": True}
+        results = {}
+        for name, rows in x.items():
+            rows, y, weights = keras.utils.unpack_x_y_sample_weight(rows)
+            results[name] = self.distillers[name].evaluate(
+                rows,
+                y,
+                sample_weight=weights,
+                verbose=verbose,
+                **{**kwargs, "return_dict": True},
             )
-            for name, rows in x.items()
-        }
-        logs = self._named(results)
-        return {name: float(value) for name, value in logs.items()}
+        loss = sum(
+            self.task_weight(name) * own["loss"]
+            for name, own in results.items()
+        )
+        return {"loss": float(loss), **_prefixed(results)}
+
+    def deployed_weights(self):
+        """Context in which the student's weights are those of its file.
+
+        As of `Distiller.deployed_weights`, for tasks with a quantisation.
+        """
+        contexts = contextlib.ExitStack()
+        for distiller in self.distillers.values():
+            contexts.enter_context(distiller.deployed_weights())
+        return contexts
 
     def predict(self, x, **kwargs):
-        """As in Keras: every task's logits of the same rows, by name."""
-        return self.student.predict(
-            batch.select_inputs(self.student, x), **kwargs
-        )
+        """As in Keras: every task's outputs of the same rows, by name."""
+        with self.deployed_weights():
+            return super().predict(x, **kwargs)
 
     def _check_names(self, what, received):
         if set(received) != set(self.distillers):
             raise ValueError(
                 f"{what} must have an entry for each of the tasks "
-                f"{sorted(self.distillers)}. Received: {sorted(received)}"
+                f"{list(self.distillers)}. Received: {sorted(received)}"
             )
 
     # === Steps ===
 
     def call(self, inputs, training=None):
-        """Each student's outputs of its own inputs, both by name."""
-        return {
-            name: distiller(inputs[name], training=training)
-            for name, distiller in self.distillers.items()
-        }
+        """The outputs by task: of each one's own inputs, or all of the same."""
+        if isinstance(inputs, dict) and set(inputs) == set(self.distillers):
+            return {
+                name: distiller(inputs[name], training=training)
+                for name, distiller in self.distillers.items()
+            }
+        inputs = batch.select_inputs(self.student, inputs)
+        return self.student(inputs, training=training)
+
+    def parts(self, x, y, sample_weight):
+        """`(name, Distiller, x, targets, sample weights)` of each task."""
+        y, sample_weight = y or {}, sample_weight or {}
+        for name, distiller in self.distillers.items():
+            targets = batch.split_targets(y.get(name))
+            yield name, distiller, x[name], targets, sample_weight.get(name)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         total = 0.0
-        for name, distiller in self.distillers.items():
-            own_x, outputs = x[name], y_pred[name]
-            weight = (sample_weight or {}).get(name)
+        for name, distiller, *own in self.parts(x, y, sample_weight):
+            own_x, targets, weight = own
             loss = distiller.compute_loss(
-                own_x, y[name], outputs, weight, training
+                own_x, targets, y_pred[name], weight, training
             )
             distiller.log_total(loss, keras.tree.flatten(own_x)[0].shape[0])
             total = total + self.task_weight(name) * loss
@@ -228,9 +295,8 @@ class MultiTaskDistiller(keras.Model):
             return super().train_step(*args)
         from keras_kd import tensorflow_step
 
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
-        return self._named(
-            tensorflow_step.train_tasks(self, x, y, sample_weight or {})
+        return tensorflow_step.train_tasks(
+            self, *keras.utils.unpack_x_y_sample_weight(*args)
         )
 
     # === Logs ===
@@ -238,56 +304,42 @@ class MultiTaskDistiller(keras.Model):
     @property
     def metrics(self):
         """The metrics of all tasks; Keras leaves out those of inner models."""
-        return [
-            metric
-            for distiller in self.distillers.values()
-            for metric in distiller.metrics
-        ]
+        metrics = [self._loss_tracker] if self.compiled else []
+        for distiller in self.distillers.values():
+            metrics.extend(distiller.metrics)
+        return metrics
+
+    def log_total(self, loss):
+        """Logs the weighted loss of a step."""
+        self._loss_tracker.update_state(loss)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return self._named(
-            {
-                name: distiller.compute_metrics(
-                    x[name],
-                    y[name],
-                    y_pred[name],
-                    (sample_weight or {}).get(name),
-                )
-                for name, distiller in self.distillers.items()
-            }
-        )
-
-    def _named(self, results):
-        """Results by task as one dictionary, with the weighted loss."""
-        total = sum(
-            self.task_weight(name) * own["loss"]
-            for name, own in results.items()
-        )
-        return {
-            "loss": total,
-            **{
-                f"{name}_{key}": value
-                for name, own in results.items()
-                for key, value in own.items()
-            },
+        results = {
+            name: distiller.compute_metrics(
+                own_x, targets, y_pred[name], weight
+            )
+            for name, distiller, own_x, targets, weight in self.parts(
+                x, y, sample_weight
+            )
         }
+        return {"loss": self._loss_tracker.result(), **_prefixed(results)}
 
     def _get_metrics_result_or_logs(self, logs):
         # At the end of an epoch, as a Distiller has it.
-        return self._named(
-            {
-                name: distiller._get_metrics_result_or_logs(
-                    {
-                        key.removeprefix(f"{name}_"): value
-                        for key, value in logs.items()
-                        if key.startswith(f"{name}_")
-                    }
-                )
-                for name, distiller in self.distillers.items()
-            }
-        )
+        results = {
+            name: distiller._get_metrics_result_or_logs(
+                {
+                    key.removeprefix(f"{name}_"): value
+                    for key, value in logs.items()
+                    if key.startswith(f"{name}_")
+                }
+            )
+            for name, distiller in self.distillers.items()
+        }
+        return {"loss": self._loss_tracker.result(), **_prefixed(results)}
 
     def _symbolic_build(self, iterator=None, data_batch=None):
+        # Keras would build what this model has itself, and it has nothing.
         if data_batch is None:
             for _, _, batches in iterator or ():
                 data_batch = next(iter(batches))
@@ -295,41 +347,63 @@ class MultiTaskDistiller(keras.Model):
         # First: each Distiller would build it for its own weights alone.
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
-        for name, distiller in self.distillers.items():
-            weight = (sample_weight or {}).get(name)
-            distiller._symbolic_build(data_batch=(x[name], y[name], weight))
+        data = keras.utils.unpack_x_y_sample_weight(data_batch)
+        for _, distiller, *own in self.parts(*data):
+            distiller._symbolic_build(data_batch=tuple(own))
 
 
 class _Validation(keras.callbacks.Callback):
-    """Evaluates all tasks at the end of each epoch."""
+    """Evaluates all tasks at the end of epochs."""
 
-    def __init__(self, distiller, data):
+    def __init__(self, distiller, data, every, steps):
         super().__init__()
         self.distiller, self.data = distiller, data
+        self.every, self.steps = every, steps
 
     def on_epoch_end(self, epoch, logs=None):
-        results = self.distiller.evaluate(self.data)
-        logs.update({f"val_{name}": value for name, value in results.items()})
+        if (epoch + 1) % self.every == 0:
+            results = self.distiller.evaluate(self.data, steps=self.steps)
+            logs.update({f"val_{key}": value for key, value in results.items()})
+
+
+def _prefixed(results):
+    """Results by task as one dictionary, `<task>_<name>`."""
+    return {
+        f"{name}_{key}": value
+        for name, own in results.items()
+        for key, value in own.items()
+    }
 
 
 def _zipped(datasets):
-    """A data set of one batch of each task, as Keras has batches."""
+    """A data set of one batch of each task, as Keras has batches.
+
+    Raises:
+        ValueError: Something else than a data set.
+    """
     import tensorflow as tf
 
-    def turn(batches):
-        parts = {
-            name: keras.utils.unpack_x_y_sample_weight(one)
-            for name, one in batches.items()
-        }
-        columns = [
-            {
-                name: part[place]
-                for name, part in parts.items()
-                if part[place] is not None
-            }
-            for place in range(3)
-        ]
-        return tuple(columns)
+    for name, dataset in datasets.items():
+        if not isinstance(dataset, tf.data.Dataset):
+            raise ValueError(
+                f"`x['{name}']` must be a tf.data.Dataset of batches. "
+                f"Received: {type(dataset).__name__}. Make one of arrays with "
+                "tf.data.Dataset.from_tensor_slices((x, y)).batch(32)."
+            )
 
-    return tf.data.Dataset.zip(datasets).map(turn)
+    def by_column(batches):
+        """`{task: (x, y, w)}` as `({task: x}, {task: y}, {task: w})`."""
+        parts = {
+            name: keras.utils.unpack_x_y_sample_weight(part)
+            for name, part in batches.items()
+        }
+        return tuple(
+            {
+                name: part[column]
+                for name, part in parts.items()
+                if part[column] is not None
+            }
+            for column in range(3)
+        )
+
+    return tf.data.Dataset.zip(datasets).map(by_column)

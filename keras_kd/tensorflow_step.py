@@ -12,7 +12,6 @@ import math
 
 import tensorflow as tf
 
-from keras_kd import batch
 from keras_kd import distribution
 
 # Trainable numbers, from which an update is fused.
@@ -21,7 +20,7 @@ LARGE = 1_000_000
 
 def train_step(distiller, x, targets, sample_weight):
     """Trains on one batch; gives the logs."""
-    gradients, y_pred = _gradients(distiller, x, targets, sample_weight)
+    gradients, y_pred, _ = _gradients(distiller, x, targets, sample_weight)
     _apply_after(x, distiller, gradients)
     return distribution.logs_of_replica(
         distiller.compute_metrics(x, targets, y_pred, sample_weight)
@@ -30,30 +29,24 @@ def train_step(distiller, x, targets, sample_weight):
 
 def train_tasks(distiller, x, y, sample_weight):
     """Trains a `MultiTaskDistiller` on a batch of each task; gives the logs."""
-    sums, logs = {}, {}
-    for name, own in distiller.distillers.items():
-        targets = batch.split_targets(y[name])
-        weight = sample_weight.get(name)
-        gradients, y_pred = _gradients(own, x[name], targets, weight)
+    sums, y_pred, all_losses = {}, {}, 0.0
+    for name, own, *data in distiller.parts(x, y, sample_weight):
+        gradients, y_pred[name], loss = _gradients(own, *data)
+        weight = distiller.task_weight(name)
+        all_losses += tf.cast(weight, loss.dtype) * loss
         for variable, gradient in zip(own.trainable_weights, gradients):
             if gradient is not None:
-                share = tf.cast(distiller.task_weight(name), gradient.dtype)
-                before = sums.get(id(variable), 0.0)
-                sums[id(variable)] = before + share * gradient
-        logs[name] = (x[name], targets, y_pred, weight)
+                share = tf.cast(weight, gradient.dtype) * gradient
+                sums[id(variable)] = sums.get(id(variable), 0.0) + share
+    distiller.log_total(all_losses)
     _apply_after(
         x, distiller, [sums.get(id(w)) for w in distiller.trainable_weights]
     )
-    return {
-        name: distribution.logs_of_replica(
-            distiller.distillers[name].compute_metrics(*parts)
-        )
-        for name, parts in logs.items()
-    }
+    return distiller.compute_metrics(x, y, y_pred, sample_weight)
 
 
 def _gradients(distiller, x, targets, sample_weight):
-    """Gradients of a whole batch, which is logged, and the predictions."""
+    """Gradients of a whole batch, the predictions, and the loss; logs it."""
     weights = distiller.loss_weights(targets, sample_weight)
     rows = row_count(x)
     own_rows = tf.cast(rows, distiller.objective.dtype)
@@ -77,8 +70,8 @@ def _gradients(distiller, x, targets, sample_weight):
     )
     numerators, penalty = distribution.sum_over_replicas((numerators, penalty))
     # Before the optimizer counts the step, which schedules go by.
-    _log(distiller, numerators, denominators, penalty, all_rows)
-    return gradients, y_pred
+    loss = _log(distiller, numerators, denominators, penalty, all_rows)
+    return gradients, y_pred, loss
 
 
 def _apply_after(x, distiller, gradients):
@@ -341,6 +334,6 @@ def _log(distiller, numerators, denominators, penalty, all_rows):
     values = _divide(numerators, denominators)
     counts = {name: count / replicas for name, count in denominators.items()}
     distiller.log_losses(values, counts)
-    distiller.log_total(
-        distiller.total_loss(values) + penalty, all_rows / replicas
-    )
+    loss = distiller.total_loss(values) + penalty
+    distiller.log_total(loss, all_rows / replicas)
+    return loss

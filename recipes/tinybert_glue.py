@@ -173,6 +173,9 @@ def run(recipe, options):
     if options.stage != "prediction":
         options.default_settings["layer_losses"] = LAYERS
     if options.stage == "general":
+        # A narrower copy: its tasks start from the sizes of this recipe.
+        if not hasattr(options, "width"):
+            options.width = STUDENT["width"]
         return teach_general(options)
     if options.stage == "both":
         options.default_settings["layer_steps"] = 1000

@@ -256,6 +256,106 @@ def test_half_precision(policy):
     assert scaled == (policy == "mixed_float16")
 
 
+def test_loss_is_what_was_minimised_where_weights_change():
+    distiller = make_distiller(
+        make_students(),
+        keras.optimizers.SGD(0.0),
+        {"topic": LinearSchedule(1.0, 0.0, 4)},
+    )
+    logs = {n: v[0] for n, v in fit(distiller, steps=4).history.items()}
+    mean = (1.0 + 0.75 + 0.5 + 0.25) / 4
+    assert logs["loss"] == pytest.approx(
+        mean * logs["topic_loss"] + logs["tone_loss"], rel=1e-5
+    )
+
+
+def test_order_of_the_tasks_does_not_matter(tmp_path):
+    students = make_students()
+    first = make_distiller(students)
+    fit(first)
+    first.save_weights(tmp_path / "state.weights.h5")
+    other = make_students()
+    second = make_distiller(dict(reversed(other.items())))
+    second.optimizer.build(second.trainable_variables)
+    second.load_weights(tmp_path / "state.weights.h5")
+    for task, student in students.items():
+        for one, loaded in zip(
+            student.get_weights(), other[task].get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(one, loaded)
+
+
+def test_a_task_without_labels_learns_from_a_live_teacher():
+    students = make_students()
+    teacher = bag_student(VOCABULARY, TASKS["tone"], embedding_dim=4)
+    distiller = MultiTaskDistiller(
+        {
+            "topic": Distiller(students["topic"]),
+            "tone": Distiller(students["tone"], teacher, [SoftTargets(2.0)]),
+        }
+    )
+    distiller.compile("sgd", loss={"topic": make_loss()})
+    x, _ = make_batch("tone")
+    batches = {
+        "topic": make_batches("topic"),
+        "tone": tf.data.Dataset.from_tensors((x,)).repeat(),
+    }
+    logs = distiller.fit(batches, steps_per_epoch=2, verbose=0).history
+    assert logs["tone_soft_targets_loss"][0] > 0
+    assert "tone_hard_labels_loss" not in logs
+
+
+def test_inputs_are_picked_by_name_in_predict():
+    distiller = make_distiller(make_students())
+    x, _ = make_batch("topic")
+    expected = distiller.predict(x, verbose=0)
+    more = {**x, "segment_ids": np.ones((ROWS, LENGTH), "int32")}
+    for rows in (more, tf.data.Dataset.from_tensors((more,))):
+        for task, logits in distiller.predict(rows, verbose=0).items():
+            np.testing.assert_allclose(logits, expected[task], atol=1e-6)
+
+
+def test_predictions_are_those_of_the_rounded_weights():
+    students = make_students()
+    distiller = MultiTaskDistiller(
+        {n: Distiller(s, quantization="dynamic") for n, s in students.items()}
+    )
+    distiller.compile(loss={name: make_loss() for name in TASKS})
+    x, _ = make_batch("topic")
+    before = distiller.student.get_weights()
+    received = distiller.predict(x, verbose=0)
+    with distiller.deployed_weights():
+        expected = distiller.student.predict(x, verbose=0)
+    plain = distiller.student.predict(x, verbose=0)
+    for task in TASKS:
+        np.testing.assert_allclose(received[task], expected[task], atol=1e-7)
+        assert np.abs(received[task] - plain[task]).max() > 1e-6
+    for one, other in zip(before, distiller.student.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_validation_now_and_then_on_arrays():
+    distiller = make_distiller(make_students())
+    rows = {task: make_batch(task, seed=1) for task in TASKS}
+    history = fit(
+        distiller, epochs=3, validation_data=rows, validation_freq=2
+    ).history
+    assert len(history["val_loss"]) == 1
+    endless = {task: make_batches(task, seed=1) for task in TASKS}
+    results = distiller.evaluate(endless, steps=2)
+    for name, value in distiller.evaluate(rows).items():
+        assert results[name] == pytest.approx(value, rel=1e-5)
+
+
+def test_train_on_batch_names_what_it_gives():
+    distiller = make_distiller(make_students())
+    parts = {task: make_batch(task) for task in TASKS}
+    x, y = ({task: part[i] for task, part in parts.items()} for i in range(2))
+    logs = distiller.train_on_batch(x, y)
+    assert logs["loss"] == pytest.approx(logs["topic_loss"] + logs["tone_loss"])
+    assert int(distiller.optimizer.iterations) == 1
+
+
 def test_what_is_refused():
     students = make_students()
     apart = {
@@ -273,14 +373,25 @@ def test_what_is_refused():
         with pytest.raises(ValueError, match="Received: OneDeviceStrategy"):
             MultiTaskDistiller(distillers)
     distiller = MultiTaskDistiller(distillers)
-    with pytest.raises(ValueError, match=r"`metrics` of \['mood'\]"):
+    with pytest.raises(ValueError, match="`metrics` must be a dictionary"):
         distiller.compile(metrics={"mood": ["accuracy"]})
+    with pytest.raises(ValueError, match="`loss` must be a dictionary"):
+        distiller.compile(loss=make_loss())
     distiller.compile(loss={name: make_loss() for name in TASKS})
     with pytest.raises(ValueError, match=r"`x` must have.*\['topic'\]"):
         fit(distiller, tasks=["topic"])
     with pytest.raises(ValueError, match="`validation_data` must have"):
         fit(distiller, validation_data={"tone": make_batches("tone")})
-    with pytest.raises(ValueError, match="Dense layer 'logits'"):
-        with_task_heads(students["topic"], TASKS)
-    with pytest.raises(ValueError, match="`num_outputs` must map"):
-        with_task_heads(bag_student(VOCABULARY, 2), {"two words": 2})
+    arrays = {task: make_batch(task) for task in TASKS}
+    with pytest.raises(ValueError, match="must be a tf.data.Dataset"):
+        distiller.fit(arrays)
+    with pytest.raises(NotImplementedError, match="Save `student`"):
+        distiller.save("distiller.keras")
+    with pytest.raises(ValueError, match="last layer is 'probabilities'"):
+        outputs = keras.layers.Softmax(name="probabilities")(
+            students["topic"].output
+        )
+        with_task_heads(keras.Model(students["topic"].input, outputs), TASKS)
+    for names in ({"two words": 2}, {1: 2}, {}, ["topic"]):
+        with pytest.raises(ValueError, match="`num_outputs` must map"):
+            with_task_heads(students["topic"], names)

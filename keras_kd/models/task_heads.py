@@ -3,8 +3,6 @@
 import keras
 from keras import layers
 
-from keras_kd import batch
-
 
 def with_task_heads(student, num_outputs):
     """Gives a student for each task, which share all but their heads.
@@ -13,18 +11,18 @@ def with_task_heads(student, num_outputs):
     is stored, and run, once. The student's own head is left out.
 
     Args:
-        student: A functional `keras.Model` whose last layer is a `Dense` called
-            `logits`, as of every student of keras_kd.
+        student: A functional `keras.Model` whose last layer is a `Dense` that
+            gives logits, as of every student of keras_kd.
         num_outputs: Dictionary from the names of tasks to their numbers of
             logits.
 
     Returns:
-        Dictionary from the names to functional `keras.Model`s of new heads,
-        for `keras_kd.MultiTaskDistiller`.
+        Dictionary from the names to functional `keras.Model`s, for
+        `keras_kd.MultiTaskDistiller`. Their heads are fresh.
 
     Raises:
-        ValueError: A student without such a layer, no task, or a name that is
-            none of a layer.
+        ValueError: A student without such a layer, no task, or a name that no
+            layer can have.
 
     Example:
 
@@ -34,29 +32,35 @@ def with_task_heads(student, num_outputs):
     >>> students["topic"].output.shape, students["tone"].output.shape
     ((None, 15), (None, 3))
     """
-    if not num_outputs or not all(name.isidentifier() for name in num_outputs):
+    if not isinstance(num_outputs, dict) or not all(
+        isinstance(name, str) and name.isidentifier()
+        for name in num_outputs or [None]
+    ):
         raise ValueError(
             "`num_outputs` must map the names of tasks (letters, digits and "
             f"underscores) to numbers of logits. Received: {num_outputs}"
         )
-    layers_by_name = {layer.name: layer for layer in student.layers}
-    head = layers_by_name.get(batch.LOGITS)
-    if not isinstance(head, layers.Dense):
+    head = student.layers[-1]
+    if not isinstance(head, layers.Dense) or student.output is not head.output:
         raise ValueError(
-            f"The student needs a Dense layer '{batch.LOGITS}', whose input "
-            f"all heads read. Received: '{student.name}' with the layers "
-            f"{list(layers_by_name)}."
+            "The student's last layer must be a Dense that gives its logits: "
+            f"all heads read what it reads. Received: '{student.name}', whose "
+            f"last layer is '{head.name}' ({type(head).__name__})."
         )
     return {
         name: keras.Model(
-            student.input,
-            layers.Dense(number, dtype="float32", name=f"{name}_logits")(
-                head.input
-            ),
-            name=name,
+            student.input, _head_like(head, name, number)(head.input), name=name
         )
         for name, number in num_outputs.items()
     }
+
+
+def _head_like(head, name, number):
+    """A fresh head with another number of logits."""
+    config = head.get_config()
+    return layers.Dense.from_config(
+        {**config, "name": f"{name}_logits", "units": number}
+    )
 
 
 def join_heads(students):
