@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_kd import batch
+from keras_kd.loss_scale import with_loss_scale
 from keras_kd.losses.distillation_loss import wide_dtype
 from keras_kd.losses.hard_labels import label_weights
 from keras_kd.losses.hard_labels import labels_of
@@ -15,7 +16,6 @@ from keras_kd.model_checks import check_gives_logits
 from keras_kd.model_checks import check_reads_logits
 from keras_kd.model_checks import check_same_outputs
 from keras_kd.model_checks import check_schedules
-from keras_kd.model_checks import computes_in_float16
 from keras_kd.models.inference_encoder import for_inference
 from keras_kd.models.layer_outputs import observe
 from keras_kd.models.weight_quantization import WeightQuantization
@@ -218,17 +218,8 @@ class Distiller(keras.Model):
                 jit_compile,
             )
         with self._scope():
-            optimizer = keras.optimizers.get(optimizer)
-            # Keras looks at the Distiller's own type alone, which is not that
-            # of a student that was built before.
-            if (
-                kwargs.get("auto_scale_loss", True)
-                and computes_in_float16(self.student)
-                and not isinstance(
-                    optimizer, keras.optimizers.LossScaleOptimizer
-                )
-            ):
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            if kwargs.get("auto_scale_loss", True):
+                optimizer = with_loss_scale(optimizer, self.student)
             super().compile(
                 optimizer=optimizer,
                 weighted_metrics=weighted_metrics,

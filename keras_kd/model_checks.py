@@ -94,10 +94,3 @@ def check_schedules(settings):
             f"Received schedules: {names}. Use numbers, or the TensorFlow or "
             "PyTorch backend."
         )
-
-
-def computes_in_float16(model):
-    """Whether any layer computes in float16, whose gradients underflow."""
-    return any(
-        layer.compute_dtype == "float16" for layer in model._flatten_layers()
-    )

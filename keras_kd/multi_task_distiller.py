@@ -5,9 +5,9 @@ import contextlib
 import keras
 
 from keras_kd import batch
+from keras_kd.loss_scale import with_loss_scale
 from keras_kd.losses.distillation_loss import check_weight
 from keras_kd.model_checks import check_schedules
-from keras_kd.model_checks import computes_in_float16
 from keras_kd.models.task_heads import join_heads
 from keras_kd.schedules import value_at
 
@@ -126,11 +126,7 @@ class MultiTaskDistiller(keras.Model):
         check_schedules(
             {f"of task {name}": w for name, w in self.task_weights.items()}
         )
-        optimizer = keras.optimizers.get(optimizer)
-        if computes_in_float16(self.student) and not isinstance(
-            optimizer, keras.optimizers.LossScaleOptimizer
-        ):
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = with_loss_scale(optimizer, self.student)
         execution = {
             "jit_compile": jit_compile,
             "run_eagerly": run_eagerly,
@@ -191,7 +187,9 @@ class MultiTaskDistiller(keras.Model):
         """
         if isinstance(x, dict):
             self._check_names("`x`", x)
-            x = _zipped(x)
+            from keras_kd.data.task_batches import zip_tasks
+
+            x = zip_tasks(x)
         callbacks = keras.tree.flatten(callbacks or ())
         if validation_data is not None:
             self._check_names("`validation_data`", validation_data)
@@ -373,37 +371,3 @@ def _prefixed(results):
         for name, own in results.items()
         for key, value in own.items()
     }
-
-
-def _zipped(datasets):
-    """A data set of one batch of each task, as Keras has batches.
-
-    Raises:
-        ValueError: Something else than a data set.
-    """
-    import tensorflow as tf
-
-    for name, dataset in datasets.items():
-        if not isinstance(dataset, tf.data.Dataset):
-            raise ValueError(
-                f"`x['{name}']` must be a tf.data.Dataset of batches. "
-                f"Received: {type(dataset).__name__}. Make one of arrays with "
-                "tf.data.Dataset.from_tensor_slices((x, y)).batch(32)."
-            )
-
-    def by_column(batches):
-        """`{task: (x, y, w)}` as `({task: x}, {task: y}, {task: w})`."""
-        parts = {
-            name: keras.utils.unpack_x_y_sample_weight(part)
-            for name, part in batches.items()
-        }
-        return tuple(
-            {
-                name: part[column]
-                for name, part in parts.items()
-                if part[column] is not None
-            }
-            for column in range(3)
-        )
-
-    return tf.data.Dataset.zip(datasets).map(by_column)

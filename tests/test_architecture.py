@@ -37,6 +37,7 @@ LEVELS = {
     "keras_kd.data": 1,
     "keras_kd.evaluation": 1,
     "keras_kd.inference": 1,
+    "keras_kd.loss_scale": 1,
     "keras_kd.losses": 1,
     "keras_kd.model_checks": 1,
     "keras_kd.models": 1,
@@ -64,6 +65,7 @@ SIDEWAYS = {
 # `import keras_kd` works where TensorFlow is not installed.
 TENSORFLOW_MODULES = {
     "keras_kd.data.numbered_batches",
+    "keras_kd.data.task_batches",
     "keras_kd.distribution",
     "keras_kd.models.block_gru",
     "keras_kd.models.block_lstm",

@@ -32,9 +32,9 @@ def with_task_heads(student, num_outputs):
     >>> students["topic"].output.shape, students["tone"].output.shape
     ((None, 15), (None, 3))
     """
-    if not isinstance(num_outputs, dict) or not all(
-        isinstance(name, str) and name.isidentifier()
-        for name in num_outputs or [None]
+    names = num_outputs if isinstance(num_outputs, dict) else ()
+    if not names or not all(
+        isinstance(name, str) and name.isidentifier() for name in names
     ):
         raise ValueError(
             "`num_outputs` must map the names of tasks (letters, digits and "
