@@ -356,7 +356,7 @@ def test_train_on_batch_names_what_it_gives():
     assert int(distiller.optimizer.iterations) == 1
 
 
-def test_what_is_refused():
+def test_what_is_refused(tmp_path):
     students = make_students()
     apart = {
         name: Distiller(bag_student(VOCABULARY, number, embedding_dim=4))
@@ -386,7 +386,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="must be a tf.data.Dataset"):
         distiller.fit(arrays)
     with pytest.raises(NotImplementedError, match="Save `student`"):
-        distiller.save("distiller.keras")
+        distiller.save(tmp_path / "distiller.keras")
     with pytest.raises(ValueError, match="last layer is 'probabilities'"):
         outputs = keras.layers.Softmax(name="probabilities")(
             students["topic"].output
