@@ -88,9 +88,10 @@ def resolve_settings(options):
             )
     given.update(typed_settings(options))
     values = {**options.default_settings, **given}
-    if values.get("teacher_layers") is not None and "width" not in given:
-        # A recipe's width is not that of a copy of its teacher.
-        values.pop("width", None)
+    if values.get("teacher_layers") is not None:
+        # A recipe's sizes are not those of a copy of its teacher.
+        for name in {"layers", "width"} - set(given):
+            values.pop(name, None)
     return Configuration.from_dict(values)
 
 

@@ -296,6 +296,12 @@ class TestGeneralStage:
         assert said in capsys.readouterr().err
         assert not (folder / "general" / "units").exists()
 
+    def test_sizes_of_a_copy_of_layers_of_the_teacher(self, flags, capsys):
+        flags = [flag for flag in flags if flag not in SIZES]
+        run(*flags, "--teacher-layers", "0", "2", "5", "--print-config")
+        settings = json.loads(capsys.readouterr().out)
+        assert (settings["layers"], settings["width"]) == (3, 312)
+
     def test_weights_of_its_losses_and_the_configuration(self, flags, capsys):
         run(*flags, "--layer-weight", "1", "2", "3", "--print-config")
         settings = json.loads(capsys.readouterr().out)
