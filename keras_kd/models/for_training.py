@@ -5,8 +5,9 @@ import tensorflow as tf
 from keras_kd.models.block_gru import BlockGRU
 from keras_kd.models.block_lstm import BlockLSTM
 from keras_kd.models.layer_replacement import replace_layers
+from keras_kd.models.trained_encoder import TrainedEncoder
 
-BLOCKS = (BlockGRU, BlockLSTM)
+FASTER = (BlockGRU, BlockLSTM, TrainedEncoder)
 
 
 def for_training(model):
@@ -17,14 +18,16 @@ def for_training(model):
 
     Returns:
         Another model; the model itself, if there is nothing to replace, or a
-        GPU, for which Keras has faster RNNs.
+        GPU, for which Keras has faster ones.
     """
     if tf.config.list_logical_devices("GPU"):
         return model
-    return replace_layers(model, block_of, lambda layer: block_of(layer)(layer))
+    return replace_layers(
+        model, faster_class, lambda layer: faster_class(layer)(layer)
+    )
 
 
-def block_of(layer):
+def faster_class(layer):
     """The class that computes what a layer does in training, or `None`."""
-    matches = (block for block in BLOCKS if block.computes_the_same(layer))
+    matches = (kind for kind in FASTER if kind.computes_the_same(layer))
     return next(matches, None)

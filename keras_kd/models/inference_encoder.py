@@ -34,16 +34,19 @@ class InferenceEncoder(keras.layers.Layer):
         self.layer = layer
         self.supports_masking = True  # As the layer does.
 
-    def call(self, states, padding_mask=None):
+    def call(
+        self, states, padding_mask=None, attention_mask=None, training=None
+    ):
         """Gives the states after the layer: `[batch, tokens, width]`."""
-        if padding_mask is None:  # That of an embedding with `mask_zero`.
-            padding_mask = getattr(states, "_keras_mask", None)
         shape = ops.shape(states)
-        width = states.shape[-1]
-        states = ops.reshape(states, [-1, width])
-        attended = self._attention(states, shape, padding_mask)
+        scores, value = self.attention_scores(
+            states, padding_mask, attention_mask
+        )
+        context = ops.matmul(ops.softmax(scores, axis=-1), value)
+        states = ops.reshape(states, [-1, states.shape[-1]])
         states = _normalized(
-            attended + states, self.layer._self_attention_layer_norm
+            self.attention_output(context) + states,
+            self.layer._self_attention_layer_norm,
         )
         hidden = self.layer._feedforward_intermediate_dense(states)
         hidden = self.layer._feedforward_output_dense(hidden)
@@ -52,7 +55,18 @@ class InferenceEncoder(keras.layers.Layer):
         )
         return ops.reshape(states, shape)
 
-    def _attention(self, states, shape, padding_mask):
+    def attention_scores(self, states, padding_mask, attention_mask):
+        """Masked scores `[batch, heads, tokens, tokens]`, and the values.
+
+        Args:
+            states: `[batch, tokens, width]`.
+            padding_mask: `[batch, tokens]`, or `None`: that which Keras hands
+                on from an embedding with `mask_zero`, if there is one.
+            attention_mask: `[batch, tokens, tokens]`, or `None`.
+        """
+        if padding_mask is None:
+            padding_mask = getattr(states, "_keras_mask", None)
+        shape = ops.shape(states)
         attention = self.layer._self_attention_layer
         heads, width = self.layer.num_heads, states.shape[-1]
         scale = (width // heads) ** -0.5
@@ -66,24 +80,29 @@ class InferenceEncoder(keras.layers.Layer):
         kernel = ops.concatenate([kernels[0] * scale, *kernels[1:]], axis=1)
         bias = ops.concatenate([biases[0] * scale, *biases[1:]], axis=0)
         projected = ops.reshape(
-            ops.matmul(states, kernel) + bias,
+            ops.matmul(ops.reshape(states, [-1, width]), kernel) + bias,
             [shape[0], shape[1], 3 * heads, width // heads],
         )
         projected = ops.transpose(projected, [0, 2, 1, 3])
         query, key, value = ops.split(projected, 3, axis=1)
         scores = ops.matmul(query, ops.transpose(key, [0, 1, 3, 2]))
-        if padding_mask is not None:
-            padding = 1 - ops.cast(padding_mask, scores.dtype)
-            scores += NEVER * ops.reshape(padding, [shape[0], 1, 1, shape[1]])
-        context = ops.matmul(ops.softmax(scores, axis=-1), value)
-        context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [-1, width])
-        output = attention._output_dense
-        return (
-            ops.matmul(context, ops.reshape(output.kernel, [width, width]))
-            + output.bias
-        )
+        for mask, axes in ((padding_mask, [1, 2]), (attention_mask, [1])):
+            if mask is not None:
+                hidden = ops.expand_dims(1 - ops.cast(mask, scores.dtype), axes)
+                scores += NEVER * hidden
+        return scores, value
 
-    def compute_output_shape(self, states_shape, padding_mask_shape=None):
+    def attention_output(self, context):
+        """`[batch * tokens, width]` of what the heads have read."""
+        output = self.layer._self_attention_layer._output_dense
+        width = output.bias.shape[-1]
+        context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [-1, width])
+        kernel = ops.reshape(output.kernel, [width, width])
+        return ops.matmul(context, kernel) + output.bias
+
+    def compute_output_shape(
+        self, states_shape, padding_mask_shape=None, attention_mask_shape=None
+    ):
         """The shape of the states."""
         return states_shape
 
@@ -101,13 +120,20 @@ def for_inference(model):
 
 
 def is_plain_encoder(layer):
-    """Whether it is a float32 `TransformerEncoder` that normalises last."""
+    """Whether it is a float32 `TransformerEncoder` that normalises last.
+
+    A model that is given its attention scores, too, is not helped.
+    """
     kind = type(layer)
     return (
         kind.__name__ == "TransformerEncoder"
         and kind.__module__.startswith("keras_hub.")
         and layer.compute_dtype == "float32"
         and not layer.normalize_first
+        and not any(
+            node.arguments.kwargs.get("return_attention_scores")
+            for node in layer._inbound_nodes
+        )
     )
 
 

@@ -11,7 +11,7 @@ from keras_kd.models import for_training as module
 from keras_kd.models.bag import bag_student
 from keras_kd.models.block_gru import BlockGRU
 from keras_kd.models.block_lstm import BlockLSTM
-from keras_kd.models.for_training import block_of
+from keras_kd.models.for_training import faster_class
 from keras_kd.models.for_training import for_training
 from keras_kd.models.recurrent import recurrent_student
 
@@ -57,7 +57,7 @@ def test_states_and_gradients_are_those_of_keras(
 ):
     layer = bidirectional(cell, use_bias=use_bias)
     mask = None if lengths is None else tf.constant(right_padded(lengths))
-    block = block_of(layer)(layer)
+    block = faster_class(layer)(layer)
     if graph:
         block = tf.function(block)
     expected = states_and_gradients(layer, layer, mask)
@@ -71,7 +71,7 @@ def test_states_and_gradients_are_those_of_keras(
 @pytest.mark.parametrize("graph", [True, False])
 def test_padding_elsewhere_is_an_error(cell, graph):
     layer = bidirectional(cell)
-    block = block_of(layer)(layer)
+    block = faster_class(layer)(layer)
     call = tf.function(block) if graph else block
     x, mask = tf.zeros((1, 4, WIDTH)), tf.constant([[False, True, True, True]])
     with pytest.raises(tf.errors.InvalidArgumentError, match="on the right of"):
@@ -91,14 +91,16 @@ def test_padding_elsewhere_is_an_error(cell, graph):
     ids=str,
 )
 def test_layers_that_differ_are_left_to_keras(cell, options):
-    assert block_of(bidirectional(cell, **options)) is None
+    assert faster_class(bidirectional(cell, **options)) is None
 
 
 def test_which_layers_are_replaced():
-    assert block_of(bidirectional(keras.layers.GRU)) is BlockGRU
-    assert block_of(bidirectional(keras.layers.LSTM)) is BlockLSTM
-    assert block_of(bidirectional(keras.layers.GRU, reset_after=False)) is None
-    assert block_of(keras.layers.GRU(3, return_sequences=True)) is None
+    assert faster_class(bidirectional(keras.layers.GRU)) is BlockGRU
+    assert faster_class(bidirectional(keras.layers.LSTM)) is BlockLSTM
+    assert (
+        faster_class(bidirectional(keras.layers.GRU, reset_after=False)) is None
+    )
+    assert faster_class(keras.layers.GRU(3, return_sequences=True)) is None
 
 
 def test_model_without_any_stays_itself():
@@ -125,7 +127,7 @@ def test_policy_is_that_of_the_layer():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        blocks = [block_of(layer)(layer) for layer in layers]
+        blocks = [faster_class(layer)(layer) for layer in layers]
     finally:
         keras.config.set_dtype_policy(before)
     assert [block.compute_dtype for block in blocks] == ["float32"] * 2

@@ -75,6 +75,11 @@ def test_the_outputs_are_those_of_the_layer(features, activation):
     assert_same(model, inputs, replaced=1)
     unmasked = keras.Model(states, layer(states))
     assert_same(unmasked, inputs[0], replaced=1)
+    seen = keras.Input((None, None), dtype="bool")
+    both = layer(states, padding_mask=mask, attention_mask=seen)
+    before = np.tri(LENGTH, dtype=bool)[None].repeat(ROWS, axis=0)
+    masked = keras.Model([states, mask, seen], both)
+    assert_same(masked, [*inputs, before], replaced=1)
 
 
 def test_a_kerashub_model_and_a_model_in_a_model(features):

@@ -1,0 +1,146 @@
+"""Transformer layers as TensorFlow trains them fastest on a CPU."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from keras_kd.models.inference_encoder import InferenceEncoder
+from keras_kd.models.inference_encoder import is_plain_encoder
+
+# Random bits of a number that dropout may drop: 2 for a float32's 4 bytes.
+BITS = 16
+
+
+class TrainedEncoder(InferenceEncoder):
+    """A KerasHub `TransformerEncoder` that is trained in fewer operations.
+
+    What is not a product of matrices takes half the time of Keras' layer, most
+    of it for dropout. Here dropout draws half the bits, and what it keeps is
+    one factor, forward and backward; the gradients of softmax, normalisation
+    and GELU are written out. The numbers are those of the layer, but for what
+    dropout draws: other values from the same seeds, which go on as they would.
+
+    Args:
+        layer: A built layer of which `computes_the_same` is true.
+
+    Example:
+
+    >>> import keras_hub
+    >>> layer = keras_hub.layers.TransformerEncoder(16, num_heads=2)
+    >>> layer.build((None, None, 8))
+    >>> TrainedEncoder(layer).compute_output_shape((3, 5, 8))
+    (3, 5, 8)
+    """
+
+    @classmethod
+    def computes_the_same(cls, layer):
+        """Says whether this is what a layer computes in training."""
+        return is_plain_encoder(layer) and layer.dropout < 1
+
+    def call(
+        self, states, padding_mask=None, attention_mask=None, training=None
+    ):
+        """Gives the states after the layer: `[batch, tokens, width]`."""
+        layer, shape = self.layer, tf.shape(states)
+
+        def add_to(states, change, dropout, norm):
+            if training and dropout.rate:
+                kept, scale = draw(tf.shape(change), dropout)
+                change *= kept * scale
+            return _normalized(states + change, norm)
+
+        scores, value = self.attention_scores(
+            states, padding_mask, attention_mask
+        )
+        dropout = layer._self_attention_layer._dropout_layer
+        if training and dropout.rate:
+            kept, scale = draw(tf.shape(scores), dropout)
+            context = tf.matmul(_dropped_softmax(scores, kept), value * scale)
+        else:
+            context = tf.matmul(tf.nn.softmax(scores), value)
+        states = add_to(
+            tf.reshape(states, [-1, states.shape[-1]]),
+            self.attention_output(context),
+            layer._self_attention_dropout,
+            layer._self_attention_layer_norm,
+        )
+        states = add_to(
+            states,
+            layer._feedforward_output_dense(self._activated(states)),
+            layer._feedforward_dropout,
+            layer._feedforward_layer_norm,
+        )
+        return tf.reshape(states, shape)
+
+    def _activated(self, states):
+        dense = self.layer._feedforward_intermediate_dense
+        if dense.activation is not keras.activations.gelu:
+            return dense(states)
+        kernel = tf.convert_to_tensor(dense.kernel)
+        return _gelu(tf.matmul(states, kernel) + dense.bias)
+
+
+def draw(shape, dropout):
+    """1 for what a dropout layer keeps and 0 for the rest; and the scale."""
+    seed = tf.cast(dropout.seed_generator.next(), tf.int32)
+    dropped = round(dropout.rate * 2**BITS)
+    size = tf.reduce_prod(shape)
+    bits = tf.random.stateless_uniform(
+        [(size + 1) // 2], seed, minval=None, maxval=None, dtype=tf.int32
+    )
+    bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
+    kept = tf.cast(bits >= tf.constant(dropped, tf.uint16), tf.float32)
+    return tf.reshape(kept, shape), 1 / (1 - dropped / 2**BITS)
+
+
+@tf.custom_gradient
+def _dropped_softmax(scores, kept):
+    """`softmax(scores) * kept`."""
+    probabilities = tf.nn.softmax(scores)
+    dropped = probabilities * kept
+
+    def gradient(upstream):
+        own = upstream * dropped
+        total = tf.reduce_sum(own, axis=-1, keepdims=True)
+        return own - probabilities * total, None
+
+    return dropped, gradient
+
+
+@tf.custom_gradient
+def _gelu(states):
+    """`x * P(X <= x)` of a normal X: Hendrycks and Gimpel 2016."""
+    below = 0.5 * tf.math.erfc(-math.sqrt(0.5) * states)
+
+    def gradient(upstream):
+        density = tf.exp(-0.5 * tf.square(states)) / math.sqrt(2 * math.pi)
+        return upstream * (below + states * density)
+
+    return states * below, gradient
+
+
+def _normalized(states, norm):
+    """Layer normalisation: Ba et al. 2016."""
+
+    @tf.custom_gradient
+    def normalize(states, gamma, beta):
+        centred = states - tf.reduce_mean(states, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        inverse = tf.math.rsqrt(variance + norm.epsilon)
+        normal = centred * inverse
+
+        def gradient(upstream):
+            own = upstream * gamma
+            mean = tf.reduce_mean(own, axis=-1, keepdims=True)
+            along = tf.reduce_mean(own * normal, axis=-1, keepdims=True)
+            return (
+                inverse * (own - mean - normal * along),
+                tf.reduce_sum(upstream * normal, axis=0),
+                tf.reduce_sum(upstream, axis=0),
+            )
+
+        return normal * gamma + beta, gradient
+
+    gamma, beta = map(tf.convert_to_tensor, (norm.gamma, norm.beta))
+    return normalize(states, gamma, beta)
