@@ -20,6 +20,7 @@ from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.memory import keep_freed_memory
+from keras_kd.models.bert_student import bert_student
 from keras_kd.models.recurrent import recurrent_student
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.teacher import Teacher
@@ -68,22 +69,22 @@ def labelling(setting):
 def steps(setting):
     """Jobs that train a student on cached targets.
 
-    `train(steps, cell, buckets)`, on the same batches every time, and
-    `parameters(cell)`. With `buckets` a batch is as long as its longest row,
+    `train(steps, kind, buckets)`, on the same batches every time, and
+    `parameters(kind)`. With `buckets` a batch is as long as its longest row,
     without them all have one length.
     """
     keep_freed_memory()
     files = _Files(setting)
 
     @functools.cache
-    def training(cell, buckets):
+    def training(kind, buckets):
         rows = files.first_rows(None, padded=not buckets)
-        return Training(files, rows, cell, start_step=0)
+        return Training(files, rows, kind, start_step=0)
 
     return {
         "train": lambda steps, *key: training(*key).run(steps),
-        "parameters": lambda cell: training(
-            cell, False
+        "parameters": lambda kind: training(
+            kind, False
         ).distiller.student.count_params(),
     }
 
@@ -100,14 +101,14 @@ def epochs(setting):
     """
     keep_freed_memory()
     files = _Files(setting)
-    cell = setting["cells"][0]
+    kind = setting["students"][0]
     trainings = {}
 
     def training(name):
         # Each is traced when it is used.
         if name not in trainings:
             rows = files.first_rows(None, padded=name != "buckets")
-            trainings[name] = Training(files, rows, cell, name == "live")
+            trainings[name] = Training(files, rows, kind, name == "live")
         return trainings[name]
 
     def label(name, count):
@@ -116,12 +117,12 @@ def epochs(setting):
             files.label(name, count, folder)
             return {"seconds": time.perf_counter() - start}
 
-    def whole(labelling, kind, epochs):
-        rows = files.first_rows(None, padded=kind != "buckets")
+    def whole(labelling, name, epochs):
+        rows = files.first_rows(None, padded=name != "buckets")
         with tempfile.TemporaryDirectory(dir=files.folder) as folder:
             start = time.perf_counter()
             targets = labelling and files.label(labelling, None, folder)
-            trained = Training(files, rows, cell, kind == "live", targets)
+            trained = Training(files, rows, kind, name == "live", targets)
             loss = trained.run(trained.steps_per_epoch * epochs)["loss"]
             return {"seconds": time.perf_counter() - start, "loss": loss}
 
@@ -145,7 +146,7 @@ class Training:
     Args:
         files: `_Files`.
         rows: `Rows`.
-        cell: The student's cell.
+        kind: `"gru"`, `"lstm"` or `"bert"`: the student.
         live: Whether the teacher runs in every step.
         targets: `TeacherTargets`; by default those that were prepared.
         start_step: Which batch each `run` begins with; by default the one
@@ -153,17 +154,22 @@ class Training:
     """
 
     def __init__(
-        self, files, rows, cell, live=False, targets=None, start_step=None
+        self, files, rows, kind, live=False, targets=None, start_step=None
     ):
         setting = files.setting
         keras.utils.set_random_seed(0)
-        student = recurrent_student(
-            files.description["vocabulary_size"],
-            files.description["outputs"],
-            cell,
-            units=setting["units"],
-            embedding_dim=setting["embedding_dim"],
-        )
+        sizes = [
+            files.description[name] for name in ("vocabulary_size", "outputs")
+        ]
+        if kind == "bert":
+            student = bert_student(*sizes, **setting["bert"])
+        else:
+            student = recurrent_student(
+                *sizes,
+                kind,
+                units=setting["units"],
+                embedding_dim=setting["embedding_dim"],
+            )
         self.files, self.rows = files, rows
         self.distiller = Distiller(
             student,

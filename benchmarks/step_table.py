@@ -4,20 +4,32 @@ from benchmarks.measured import check_line
 from benchmarks.measured import goal_line
 from benchmarks.measured import median
 from benchmarks.measured import ratio_table
+from benchmarks.peers.pytorch import ATTENTION
 from benchmarks.worker import Worker
 from benchmarks.worker import take_turns
 
-OURS = {"keras_kd": False, "keras_kd, buckets of length": True}
-THEIRS = {
+TIGHT = "buckets of length"
+OURS = {"keras_kd": False, f"keras_kd, {TIGHT}": True}
+RECURRENT = {
     "PyTorch, packed": (True, False),
     "PyTorch, unpacked": (False, False),
     "PyTorch, packed, fused AdamW": (True, True),
     "PyTorch, unpacked, fused AdamW": (False, True),
 }
-# Ours, and what stands in the names of those that compute the same tokens.
+THEIRS = {
+    "gru": RECURRENT,
+    "lstm": RECURRENT,
+    "bert": {
+        f"PyTorch, {way}, {attention}": (way == TIGHT, attention)
+        for way in (TIGHT, "padded")
+        for attention in ATTENTION
+    },
+}
+NAMES = {"gru": "BiGRU", "lstm": "BiLSTM", "bert": "BERT"}
+# Ours, and whether it computes no padding; theirs are those that do the same.
 GOALS = {
-    "with padding": ("keras_kd", ", unpacked"),
-    "without": ("keras_kd, buckets of length", ", packed"),
+    "with padding": ("keras_kd", False),
+    "without": (f"keras_kd, {TIGHT}", True),
 }
 
 
@@ -28,39 +40,40 @@ def measure(setting, description):
         Worker("benchmarks.ours:steps", setting) as ours,
         Worker("benchmarks.peers.pytorch:steps", setting) as peers,
     ):
-        for cell in setting["cells"]:
-            more, learned = _measure_cell(setting, cell, ours, peers)
+        for kind in setting["students"]:
+            more, learned = _measure_student(setting, kind, ours, peers)
             lines += [*more, ""]
             agreed = agreed and learned
     return lines[:-1], agreed
 
 
-def _measure_cell(setting, cell, ours, peers):
+def _measure_student(setting, kind, ours, peers):
+    peer_calls = THEIRS[kind]
     steps = setting["steps"]
     calls, missing = {}, []
     for name, buckets in OURS.items():
         calls[name] = lambda buckets=buckets: ours.run(
-            "train", steps, cell, buckets
+            "train", steps, kind, buckets
         )
-    parameters = {"keras_kd": ours.run("parameters", cell)}
+    parameters = {"keras_kd": ours.run("parameters", kind)}
     if peers.missing:
-        missing = [(name, peers.missing) for name in THEIRS]
+        missing = [(name, peers.missing) for name in peer_calls]
     else:
-        parameters["PyTorch"] = peers.run("parameters", cell)
-        for name, arguments in THEIRS.items():
+        parameters["PyTorch"] = peers.run("parameters", kind)
+        for name, arguments in peer_calls.items():
             calls[name] = lambda arguments=arguments: peers.run(
-                "train", steps, cell, *arguments
+                "train", steps, kind, *arguments
             )
     # The first time graphs are traced.
     first = {name: call() for name, call in calls.items()}
     times = take_turns(calls, setting["repeats"])
     seconds = {name: median(times[name], steps) for name in calls}
-    theirs = [name for name in THEIRS if name in seconds]
+    theirs = [name for name in peer_calls if name in seconds]
     learned = all(
         times[name][-1]["loss"] < first[name]["loss"] for name in calls
     )
     lines = ratio_table(
-        f"A step of a Bi{cell.upper()}, {setting['batch_size']} x "
+        f"A step of a {NAMES[kind]}, {setting['batch_size']} x "
         f"{setting['length']}",
         "seconds",
         seconds,
@@ -71,9 +84,11 @@ def _measure_cell(setting, cell, ours, peers):
     sizes = ", ".join(f"{side} {count:,}" for side, count in parameters.items())
     lines.append(f"Parameters: {sizes}.")
     lines.append(check_line("every student's loss falls", learned))
-    for what, (name, way) in GOALS.items():
-        fastest = _fastest([n for n in theirs if way in n], seconds)
-        lines += goal_line(f"a step, {cell}, {what}", seconds, name, fastest, 1)
+    for what, (name, tight) in GOALS.items():
+        fastest = _fastest(
+            [n for n in theirs if peer_calls[n][0] == tight], seconds
+        )
+        lines += goal_line(f"a step, {kind}, {what}", seconds, name, fastest, 1)
     return lines, learned
 
 

@@ -121,8 +121,15 @@ def make_setting(options, folder):
         "epochs": options.epochs,
         "full": options.full,
         "quick": options.quick,
-        "cells": ["gru", "lstm"],
+        "students": ["gru", "lstm", "bert"],
         "units": 128,
+        # TinyBERT's.
+        "bert": {
+            "num_layers": 4,
+            "hidden_dim": 312,
+            "num_heads": 12,
+            "intermediate_dim": 1200,
+        },
         "embedding_dim": 128,
         "temperature": 8.0,
         "learning_rate": 1e-3,

@@ -150,6 +150,44 @@ def test_the_student_of_pytorch_is_ours(cell):
         assert (difference[1:] < 1e-5).all() == packed
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_bert_of_pytorch_is_ours(attention, tmp_path):
+    torch = pytest.importorskip("torch", reason="pip install torch")
+    from safetensors.torch import load_file
+
+    from benchmarks.peers.pytorch import torch_bert
+    from keras_kd.data.tokenization import Tokenizer
+    from keras_kd.models.bert_student import bert_student
+    from keras_kd.models.huggingface_export import config_of
+    from keras_kd.models.huggingface_export import write_folder
+
+    tiny.write_tokenizer(tmp_path)
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    sizes = {
+        "num_layers": 2,
+        "hidden_dim": 8,
+        "num_heads": 2,
+        "intermediate_dim": 12,
+    }
+    generator = np.random.default_rng(0)
+    student = bert_student(tokenizer.vocabulary_size, 3, **sizes)
+    for weight in student.trainable_weights:
+        weight.assign(generator.normal(size=weight.shape))
+    config = config_of(student, "sequence")
+    folder = tmp_path / "student"
+    write_folder(folder, student, config, "sequence", tokenizer)
+    other = torch_bert(tokenizer.vocabulary_size, 3, sizes, attention).eval()
+    other.model.load_state_dict(load_file(folder / "model.safetensors"))
+    ids = generator.integers(1, tokenizer.vocabulary_size, (4, 7))
+    mask = (np.arange(7) < np.array([[7], [3], [1], [5]])).astype("int32")
+    x = {"token_ids": ids, "padding_mask": mask, "segment_ids": 0 * mask}
+    with torch.no_grad():
+        theirs = other(torch.tensor(ids), torch.tensor(mask)).numpy()
+    np.testing.assert_allclose(theirs, student(x), atol=1e-4)
+    counts = [parameter.numel() for parameter in other.parameters()]
+    assert sum(counts) == student.count_params()
+
+
 def test_rows_of_one_length_are_the_same_rows(small_rows):
     from benchmarks.ours import RowsOfOneLength
     from keras_kd.data.batches import gather_inputs

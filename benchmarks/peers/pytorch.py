@@ -13,6 +13,8 @@ from keras_kd.data.batches import gather_inputs
 from keras_kd.data.rows import Rows
 
 NAMES = ("token_ids", "padding_mask", "segment_ids")
+# How transformers may compute it.
+ATTENTION = ("sdpa", "eager")
 
 
 def labelling(setting):
@@ -86,11 +88,13 @@ def labelling(setting):
 def steps(setting):
     """Jobs that train a student.
 
-    `train(steps, cell, packed, fused)`, and `parameters(cell)`.
+    `train(steps, kind, tight, option)`, and `parameters(kind)`.
 
-    All batches are in memory before the time starts, as tensors of one length.
-    `packed` runs the recurrent layer over packed sequences, `fused` has the
-    fused AdamW.
+    All batches are in memory before the time starts. `tight` computes no
+    padding of a batch: a recurrent layer runs over packed sequences, and
+    batches for BERT are as long as their longest row. The option of recurrent
+    students is whether AdamW is the fused one, that of BERT, always with the
+    fused one, how transformers computes attention.
     """
     torch = import_torch(setting)
     rows = first_rows(setting, None)
@@ -98,21 +102,26 @@ def steps(setting):
     teacher_logits = np.load(Path(setting["folder"]) / "targets.npy")
     trainings = {}
 
-    def tensors(step):
+    def tensors(step, length):
         chosen = plan.rows_at(step)
-        x = gather_inputs(rows, chosen, NAMES[:2], setting["length"])
+        x = gather_inputs(rows, chosen, NAMES[:2], length)
         arrays = [*x.values(), teacher_logits[chosen]]
         return [torch.from_numpy(array) for array in arrays]
 
-    def run(count, cell, packed, fused):
-        if (cell, packed, fused) not in trainings:
-            student = make_student(setting, cell, packed)
+    def run(count, *key):
+        kind, tight, option = key
+        bert = kind == "bert"
+        if key not in trainings:
+            student = make_student(setting, kind, option if bert else tight)
             optimizer = torch.optim.AdamW(
-                student.parameters(), setting["learning_rate"], fused=fused
+                student.parameters(),
+                setting["learning_rate"],
+                fused=bert or option,
             )
-            trainings[cell, packed, fused] = student, optimizer
-        student, optimizer = trainings[cell, packed, fused]
-        batches = [tensors(step) for step in range(count)]
+            trainings[key] = student, optimizer
+        student, optimizer = trainings[key]
+        length = None if bert and tight else setting["length"]
+        batches = [tensors(step, length) for step in range(count)]
         total = torch.zeros(())
         start = time.perf_counter()
         for ids, mask, targets in batches:
@@ -126,8 +135,8 @@ def steps(setting):
         seconds = time.perf_counter() - start
         return {"seconds": seconds, "loss": total.item() / count}
 
-    def parameters(cell):
-        student = make_student(setting, cell, packed=True)
+    def parameters(kind):
+        student = make_student(setting, kind)
         return sum(parameter.numel() for parameter in student.parameters())
 
     return {"train": run, "parameters": parameters}
@@ -213,17 +222,63 @@ def soft_cross_entropy(torch, student_logits, teacher_logits, temperature):
     return -(teacher * student).sum(dim=-1).mean()
 
 
-def make_student(setting, cell, packed):
-    """A student of the prepared sizes, in PyTorch."""
+def torch_bert(vocabulary_size, outputs, sizes, attention="sdpa"):
+    """`keras_kd.bert_student`, in transformers.
+
+    Args:
+        vocabulary_size: Rows of the embedding table.
+        outputs: Number of logits.
+        sizes: Dictionary of the student's arguments.
+        attention: One of `ATTENTION`.
+
+    Returns:
+        `torch.nn.Module`: `(token_ids, padding_mask)` to logits.
+    """
+    import torch
+    from transformers import BertConfig
+    from transformers import BertForSequenceClassification
+
+    class Student(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = BertForSequenceClassification(
+                BertConfig(
+                    vocab_size=vocabulary_size,
+                    num_labels=outputs,
+                    num_hidden_layers=sizes["num_layers"],
+                    hidden_size=sizes["hidden_dim"],
+                    num_attention_heads=sizes["num_heads"],
+                    intermediate_size=sizes["intermediate_dim"],
+                    attn_implementation=attention,
+                )
+            )
+
+        def forward(self, token_ids, padding_mask):
+            return self.model(token_ids, padding_mask).logits
+
+    return Student()
+
+
+def make_student(setting, kind, option=None):
+    """A student of the prepared sizes, in PyTorch.
+
+    Args:
+        setting: The setting of the benchmark.
+        kind: `"gru"`, `"lstm"` or `"bert"`.
+        option: Of the first two whether sequences are packed, of BERT how
+            attention is computed.
+    """
     path = Path(setting["folder"]) / "description.json"
     description = json.loads(path.read_text())
+    sizes = [description[name] for name in ("vocabulary_size", "outputs")]
+    if kind == "bert":
+        return torch_bert(*sizes, setting["bert"], option or ATTENTION[0])
     return torch_student(
-        description["vocabulary_size"],
-        description["outputs"],
-        cell,
+        *sizes,
+        kind,
         setting["units"],
         setting["embedding_dim"],
-        packed=packed,
+        packed=bool(option),
     )
 
 

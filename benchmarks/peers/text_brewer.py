@@ -41,7 +41,7 @@ def epochs(setting):
     made = {}
 
     def make(name):
-        student = make_student(setting, setting["cells"][0], packed)
+        student = make_student(setting, setting["students"][0], packed)
         kinds = {
             "live": library.GeneralDistiller,
             "cached": library.BasicDistiller,
@@ -138,7 +138,7 @@ def epochs(setting):
 
 def _faster_packed(setting, count=4):
     """Whether packed sequences are the faster way for this student."""
-    cell = setting["cells"][0]
+    cell = setting["students"][0]
     run = steps(setting)["train"]
     seconds = {}
     for packed in (True, False):
