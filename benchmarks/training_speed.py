@@ -28,6 +28,7 @@ PARTS = {
     "step": step_table.measure,
     "distillation": distillation_table.measure,
 }
+STUDENTS = list(step_table.THEIRS)
 PEERS = ("torch", "transformers", "textbrewer")
 BUSY = 1.5
 SIZES = {
@@ -85,6 +86,13 @@ def make_parser():
         default=list(PARTS),
         help="which tables (default: all)",
     )
+    add(
+        "--students",
+        nargs="+",
+        choices=STUDENTS,
+        default=STUDENTS,
+        help="which students (default: all; the first one is distilled)",
+    )
     add("--quick", action="store_true", help="see that it runs; no figures")
     add(
         "--full",
@@ -121,7 +129,7 @@ def make_setting(options, folder):
         "epochs": options.epochs,
         "full": options.full,
         "quick": options.quick,
-        "students": ["gru", "lstm", "bert"],
+        "students": options.students,
         "units": 128,
         # TinyBERT's.
         "bert": {
