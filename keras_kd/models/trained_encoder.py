@@ -10,6 +10,7 @@ from keras_kd.models.inference_encoder import is_plain_encoder
 
 # Random bits of a number that dropout may drop: 2 for a float32's 4 bytes.
 BITS = 16
+SCALE = math.sqrt(0.5)
 
 
 class TrainedEncoder(InferenceEncoder):
@@ -67,18 +68,22 @@ class TrainedEncoder(InferenceEncoder):
         )
         states = add_to(
             states,
-            layer._feedforward_output_dense(self._activated(states)),
+            self._feed_forward(states),
             layer._feedforward_dropout,
             layer._feedforward_layer_norm,
         )
         return tf.reshape(states, shape)
 
-    def _activated(self, states):
-        dense = self.layer._feedforward_intermediate_dense
-        if dense.activation is not keras.activations.gelu:
-            return dense(states)
-        kernel = tf.convert_to_tensor(dense.kernel)
-        return _gelu(tf.matmul(states, kernel) + dense.bias)
+    def _feed_forward(self, states):
+        inner = self.layer._feedforward_intermediate_dense
+        outer = self.layer._feedforward_output_dense
+        if inner.activation is not keras.activations.gelu:
+            return outer(inner(states))
+        # gelu(x) = s * t * erfc(-t) with t = s * x and s = sqrt(1/2). Kernels
+        # are smaller than states, and take the factors.
+        inner, inner_bias = (SCALE * w for w in (inner.kernel, inner.bias))
+        hidden = _scaled_gelu(tf.matmul(states, inner) + inner_bias)
+        return tf.matmul(hidden, SCALE * outer.kernel) + outer.bias
 
 
 def draw(shape, dropout):
@@ -109,15 +114,15 @@ def _dropped_softmax(scores, kept):
 
 
 @tf.custom_gradient
-def _gelu(states):
-    """`x * P(X <= x)` of a normal X: Hendrycks and Gimpel 2016."""
-    below = 0.5 * tf.math.erfc(-math.sqrt(0.5) * states)
+def _scaled_gelu(states):
+    """`t * erfc(-t)`: Hendrycks and Gimpel 2016, up to factors."""
+    twice_below = tf.math.erfc(-states)
 
     def gradient(upstream):
-        density = tf.exp(-0.5 * tf.square(states)) / math.sqrt(2 * math.pi)
-        return upstream * (below + states * density)
+        density = 2 / math.sqrt(math.pi) * tf.exp(-tf.square(states))
+        return upstream * (twice_below + states * density)
 
-    return states * below, gradient
+    return states * twice_below, gradient
 
 
 def _normalized(states, norm):
@@ -131,12 +136,12 @@ def _normalized(states, norm):
         normal = centred * inverse
 
         def gradient(upstream):
-            own = upstream * gamma
-            mean = tf.reduce_mean(own, axis=-1, keepdims=True)
-            along = tf.reduce_mean(own * normal, axis=-1, keepdims=True)
+            both = upstream * normal
+            share = gamma[:, tf.newaxis] / gamma.shape[0]
+            mean, along = tf.matmul(upstream, share), tf.matmul(both, share)
             return (
-                inverse * (own - mean - normal * along),
-                tf.reduce_sum(upstream * normal, axis=0),
+                inverse * (upstream * gamma - mean - normal * along),
+                tf.reduce_sum(both, axis=0),
                 tf.reduce_sum(upstream, axis=0),
             )
 
