@@ -16,8 +16,8 @@ SCALE = math.sqrt(0.5)
 class TrainedEncoder(InferenceEncoder):
     """A KerasHub `TransformerEncoder` that is trained in fewer operations.
 
-    What is not a product of matrices takes half the time of Keras' layer, most
-    of it for dropout. Here dropout draws half the bits, and what it keeps is
+    Nearly half of a step with Keras' layers is no product of matrices, and
+    half of that is dropout. Here it draws half the bits, and what it keeps is
     one factor, forward and backward; the gradients of softmax, normalisation
     and GELU are written out. The numbers are those of the layer, but for what
     dropout draws: other values from the same seeds, which go on as they would.
@@ -87,7 +87,15 @@ class TrainedEncoder(InferenceEncoder):
 
 
 def draw(shape, dropout):
-    """1 for what a dropout layer keeps and 0 for the rest; and the scale."""
+    """What a dropout layer keeps (1) and drops (0), and the factor for it.
+
+    Args:
+        shape: Of what is dropped from, an int32 tensor.
+        dropout: `keras.layers.Dropout`, whose random state is moved on.
+
+    Returns:
+        float32 tensor of that shape, and a number.
+    """
     seed = tf.cast(dropout.seed_generator.next(), tf.int32)
     dropped = round(dropout.rate * 2**BITS)
     size = tf.reduce_prod(shape)

@@ -1,4 +1,4 @@
-"""Bidirectional RNNs as blocks: Keras' numbers, gradients and training."""
+"""What is trained faster: RNNs in blocks have Keras' numbers and gradients."""
 
 import keras
 import numpy as np
