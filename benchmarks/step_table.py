@@ -20,7 +20,7 @@ THEIRS = {
     "gru": RECURRENT,
     "lstm": RECURRENT,
     "bert": {
-        f"PyTorch, {way}, {attention}": (way == TIGHT, attention)
+        f"PyTorch, {way}, {attention}": (way == TIGHT, True, attention)
         for way in (TIGHT, "padded")
         for attention in ATTENTION
     },

@@ -69,9 +69,9 @@ TENSORFLOW_MODULES = {
     "keras_kd.distribution",
     "keras_kd.models.block_gru",
     "keras_kd.models.block_lstm",
-    "keras_kd.models.trained_encoder",
     "keras_kd.models.block_recurrent",
     "keras_kd.models.for_training",
+    "keras_kd.models.trained_encoder",
     "keras_kd.tensorflow_step",
 }
 TENSORFLOW_PACKAGES = {"keras_kd.export"}

@@ -88,13 +88,12 @@ def labelling(setting):
 def steps(setting):
     """Jobs that train a student.
 
-    `train(steps, kind, tight, option)`, and `parameters(kind)`.
+    `train(steps, kind, tight, fused, attention)`, and `parameters(kind)`.
 
     All batches are in memory before the time starts. `tight` computes no
     padding of a batch: a recurrent layer runs over packed sequences, and
-    batches for BERT are as long as their longest row. The option of recurrent
-    students is whether AdamW is the fused one, that of BERT, always with the
-    fused one, how transformers computes attention.
+    batches for BERT are as long as their longest row. `fused` has the fused
+    AdamW; `attention` is one of `ATTENTION`, for BERT.
     """
     torch = import_torch(setting)
     rows = first_rows(setting, None)
@@ -108,19 +107,16 @@ def steps(setting):
         arrays = [*x.values(), teacher_logits[chosen]]
         return [torch.from_numpy(array) for array in arrays]
 
-    def run(count, *key):
-        kind, tight, option = key
-        bert = kind == "bert"
+    def run(count, kind, tight, fused, attention=ATTENTION[0]):
+        key = (kind, tight, fused, attention)
         if key not in trainings:
-            student = make_student(setting, kind, option if bert else tight)
+            student = make_student(setting, kind, tight, attention)
             optimizer = torch.optim.AdamW(
-                student.parameters(),
-                setting["learning_rate"],
-                fused=bert or option,
+                student.parameters(), setting["learning_rate"], fused=fused
             )
             trainings[key] = student, optimizer
         student, optimizer = trainings[key]
-        length = None if bert and tight else setting["length"]
+        length = None if kind == "bert" and tight else setting["length"]
         batches = [tensors(step, length) for step in range(count)]
         total = torch.zeros(())
         start = time.perf_counter()
@@ -222,7 +218,7 @@ def soft_cross_entropy(torch, student_logits, teacher_logits, temperature):
     return -(teacher * student).sum(dim=-1).mean()
 
 
-def torch_bert(vocabulary_size, outputs, sizes, attention="sdpa"):
+def torch_bert(vocabulary_size, outputs, sizes, attention):
     """`keras_kd.bert_student`, in transformers.
 
     Args:
@@ -259,26 +255,26 @@ def torch_bert(vocabulary_size, outputs, sizes, attention="sdpa"):
     return Student()
 
 
-def make_student(setting, kind, option=None):
+def make_student(setting, kind, packed=True, attention=ATTENTION[0]):
     """A student of the prepared sizes, in PyTorch.
 
     Args:
         setting: The setting of the benchmark.
         kind: `"gru"`, `"lstm"` or `"bert"`.
-        option: Of the first two whether sequences are packed, of BERT how
-            attention is computed.
+        packed: Of the first two, whether they run over packed sequences.
+        attention: Of BERT, one of `ATTENTION`.
     """
     path = Path(setting["folder"]) / "description.json"
     description = json.loads(path.read_text())
     sizes = [description[name] for name in ("vocabulary_size", "outputs")]
     if kind == "bert":
-        return torch_bert(*sizes, setting["bert"], option or ATTENTION[0])
+        return torch_bert(*sizes, setting["bert"], attention)
     return torch_student(
         *sizes,
         kind,
         setting["units"],
         setting["embedding_dim"],
-        packed=bool(option),
+        packed=packed,
     )
 
 
