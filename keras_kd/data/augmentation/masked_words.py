@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_kd.batch import LOGITS
+from keras_kd.batch import MASK_POSITIONS
 from keras_kd.batch import PADDING_MASK
 from keras_kd.batch import SEGMENT_IDS
 from keras_kd.batch import TOKEN_IDS
@@ -22,14 +23,15 @@ class MaskedWords:
     Args:
         runtime: `(input names, predict)` of the model, as
             `keras_kd.inference.keras_runtime` gives it. Its `logits` are
-            `[batch, length, vocabulary]`.
+            `[batch, places, vocabulary]` where `mask_positions` is among the
+            inputs (`keras_kd.models.masked_lm.at_positions`), and else
+            `[batch, length, vocabulary]`, which takes twice as long.
         tokenizer: `Tokenizer` of the model.
         splitter: `WordSplitter`.
         count: How many words are proposed.
         window: The most tokens that the model is run on, special ones
             included.
-        tokens_per_batch: The most tokens of a batch. Each takes as many
-            logits as the vocabulary has tokens.
+        tokens_per_batch: The most tokens of a batch.
 
     Raises:
         ValueError: The tokenizer has no mask, or cuts words before it makes
@@ -39,7 +41,7 @@ class MaskedWords:
 
     ```python
     model = keras_kd.load_pretrained("bert-base-uncased", "masked_lm")
-    words = MaskedWords(keras_runtime(model), tokenizer)
+    words = MaskedWords(keras_runtime(at_positions(model)), tokenizer)
     words.propose(["a fine film"])
     ```
 
@@ -153,7 +155,7 @@ class MaskedWords:
             name: np.zeros((len(jobs), length), "int32")
             for name in (TOKEN_IDS, SEGMENT_IDS, PADDING_MASK)
         }
-        places = []
+        places = features[MASK_POSITIONS] = np.zeros((len(jobs), 1), "int32")
         for row, (ids, token) in enumerate(jobs):
             # The word in the middle, or nearer to an end of the text.
             start = max(0, min(token - room // 2, len(ids) - room))
@@ -163,9 +165,10 @@ class MaskedWords:
             features[TOKEN_IDS][row, : len(filled)] = filled
             features[SEGMENT_IDS][row, : len(filled)] = segments
             features[PADDING_MASK][row, : len(filled)] = 1
-            places.append(len(template.before) + token - start)
+            places[row] = len(template.before) + token - start
         logits = predict({name: features[name] for name in names})[LOGITS]
-        return np.asarray(logits)[np.arange(len(jobs)), places]
+        asked = 0 if MASK_POSITIONS in names else places[:, 0]
+        return np.asarray(logits)[np.arange(len(jobs)), asked]
 
     def _best(self, logits, own):
         """The words of the highest logits, without the word itself."""

@@ -91,6 +91,21 @@ class TestMaskedWords:
             )
             assert not batch["segment_ids"].any()
 
+    def test_a_model_that_is_asked_at_the_mask_alone(self, tokenizer):
+        model, texts = Model(), ["the fine film", "it was", "a great film was"]
+
+        def predict(features):
+            places = features["mask_positions"]
+            masked = np.take_along_axis(features["token_ids"], places, axis=1)
+            assert (masked == VOCABULARY.index("[MASK]")).all()
+            logits = model.predict(features)["logits"]
+            return {"logits": np.take_along_axis(logits, places[..., None], 1)}
+
+        names, _ = model.runtime()
+        asked = MaskedWords(([*names, "mask_positions"], predict), tokenizer)
+        everywhere = MaskedWords(model.runtime(), tokenizer)
+        assert asked.propose(texts) == everywhere.propose(texts)
+
     def test_nothing_but_other_words_is_proposed(self, tokenizer):
         liked = ["##aff", ".", "1999", "[MASK]", "[UNK]", "中", "films", "fine"]
         ((found,),) = proposals(Model(liked), tokenizer, ["Fine."], count=2)
