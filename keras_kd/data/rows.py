@@ -235,9 +235,14 @@ def shared_rows(folder, name, make_rows, fingerprint, notes=None):
         name: What the name begins with.
         make_rows, fingerprint, notes: As in `open_or_write_rows`.
     """
-    digest = hashlib.blake2b(repr(fingerprint).encode(), digest_size=6)
-    path = Path(folder) / f"{name}-{digest.hexdigest()}"
+    path = shared_folder(folder, name, fingerprint)
     return open_or_write_rows(path, make_rows, fingerprint, notes)
+
+
+def shared_folder(folder, name, fingerprint):
+    """Where `shared_rows` puts them."""
+    digest = hashlib.blake2b(repr(fingerprint).encode(), digest_size=6)
+    return Path(folder) / f"{name}-{digest.hexdigest()}"
 
 
 class _ColumnWriter:

@@ -2,10 +2,12 @@
 
 import functools
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 
+from keras_kd.data.augmentation.kept_copies import augment_resumably
 from keras_kd.data.augmentation.masked_words import MaskedWords
 from keras_kd.data.augmentation.nearest_words import nearest_words
 from keras_kd.data.augmentation.same_tag_words import SameTagWords
@@ -18,11 +20,13 @@ from keras_kd.data.augmentation.word_splitter import WordSplitter
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.retokenization import texts_of
-from keras_kd.data.rows import shared_rows
+from keras_kd.data.rows import open_or_write_rows
+from keras_kd.data.rows import shared_folder
 from keras_kd.data.segmentation import make_segmenter
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.inference import keras_runtime
 from keras_kd.models.huggingface_folder import resolve_folder
+from keras_kd.models.masked_lm import at_positions
 from keras_kd.models.pretrained import find_heads
 from keras_kd.models.pretrained import load_pretrained
 from keras_kd.models.word_vectors import read_vectors
@@ -120,11 +124,16 @@ def make_augmented_rows(
         **_made_with(configuration),
     }
 
+    path = shared_folder(folder, "augmented", fingerprint)
+    copies = path.with_name(f"{path.name}.copies")
+
     def make():
         say(f"Augmenting {len(labelled)} rows ...")
         augmentation = _augmentation(configuration, splitter, labelled)
         with progress_bar("augmenting", len(labelled)) as advance:
-            examples = augmentation.augment(_examples(labelled, advance))
+            examples = augment_resumably(
+                augmentation, _examples(labelled), copies, advance
+            )
             rows = task.featurize(examples, tokenizer, configuration.max_length)
             row = None
             for row in rows:
@@ -136,7 +145,9 @@ def make_augmented_rows(
                 "its text. Give texts of words, or leave it out."
             )
 
-    return shared_rows(folder, "augmented", make, fingerprint)
+    rows = open_or_write_rows(path, make, fingerprint)
+    shutil.rmtree(copies, ignore_errors=True)
+    return rows
 
 
 def leave_out(augmented, held_out, trained_on):
@@ -182,7 +193,7 @@ def _augmentation(configuration, splitter, labelled):
     model = load_pretrained(folder, task_head="masked_lm")
     positions = model.get_layer("position_embedding").sequence_length
     masked_words = MaskedWords(
-        keras_runtime(model),
+        keras_runtime(at_positions(model)),
         Tokenizer.from_folder(folder),
         splitter,
         window=min(WINDOW, positions),
@@ -214,7 +225,7 @@ def _made_with(configuration):
     }
 
 
-def _examples(rows, advance):
+def _examples(rows):
     """The texts of rows, without their labels."""
     names = [name for name in ("text", "text_pair") if name in rows.columns]
     for position in range(len(rows)):
@@ -222,4 +233,3 @@ def _examples(rows, advance):
             rows.text("example_id", position),
             tuple(rows.text(name, position) for name in names),
         )
-        advance()

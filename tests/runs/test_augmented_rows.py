@@ -10,6 +10,7 @@ import pytest
 from keras_kd.cli import main
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
+from keras_kd.data.augmentation import kept_copies
 from keras_kd.data.augmentation import same_tag_words
 from keras_kd.data.augmentation.tang import TangAugmentation
 from keras_kd.data.errors import DataError
@@ -290,24 +291,39 @@ class TestOnce:
         second = prepare(**settings, seeds=[3, 4])
         assert second.fingerprint == first.fingerprint
 
-    def test_a_killed_run_leaves_nothing_half_made(
-        self, tmp_path, prepare, monkeypatch
-    ):
+    def test_a_killed_run_goes_on(self, tmp_path, prepare, monkeypatch):
         settings = tiny.write_data(tmp_path, unlabelled=10)
-        real = TangAugmentation.augment
+        whole = prepare(**settings, augment_copies=3)
+        shutil.rmtree(tmp_path / "rows")
+        real, asked = TangAugmentation.augment, []
 
         def killed(self, examples):
-            for number, example in enumerate(real(self, examples)):
-                if number == 9:
+            examples = list(examples)
+            for number, copy in enumerate(real(self, examples)):
+                if len(asked) == 3 and number == 2:
                     raise KeyboardInterrupt
-                yield example
+                yield copy
+            asked.extend(example.example_id for example in examples)
 
+        monkeypatch.setattr(kept_copies, "EXAMPLES_IN_A_FILE", 3)
         with monkeypatch.context() as patch:
             patch.setattr(TangAugmentation, "augment", killed)
             with pytest.raises(KeyboardInterrupt):
-                prepare(**settings)
-        assert not list((tmp_path / "rows").glob("augmented-*"))
-        assert prepare(**settings).counts["augmented"] > 60
+                prepare(**settings, augment_copies=3)
+        assert len(asked) == 3
+        asked.append("killed")
+        (left,) = (tmp_path / "rows").glob("augmented-*")
+        assert [file.name for file in left.iterdir()] == ["0-3.json"]
+        with monkeypatch.context() as patch:
+            patch.setattr(TangAugmentation, "augment", killed)
+            again = prepare(**settings, augment_copies=3)
+        # Each of the 32 was augmented once, and nothing else is left.
+        assert len(asked) == len(set(asked)) == 32 + 1
+        assert again.fingerprint == whole.fingerprint
+        np.testing.assert_array_equal(
+            again.unlabelled.keys(), whole.unlabelled.keys()
+        )
+        assert not left.exists()
 
     def test_texts_of_which_nothing_can_be_made(self, tmp_path, prepare):
         signs = [
