@@ -2,8 +2,12 @@
 
 import contextlib
 import sys
+import time
 
 import keras
+
+# Between two lines of what is shown where there is no terminal.
+LINE_SECONDS = 60
 
 
 @contextlib.contextmanager
@@ -11,22 +15,42 @@ def progress_bar(description, total):
     """Yields a function that is told how many items were done.
 
     On a terminal there is a bar; elsewhere (a log file, a notebook's captured
-    output) nothing is printed but a line at the end of long work.
+    output) a line a minute.
 
     Args:
         description: What is being done.
         total: How many items there are.
     """
+    if not sys.stderr.isatty():
+        yield _Lines(description, total).update
+        return
     from tqdm import tqdm
 
-    with tqdm(
-        desc=description,
-        total=total,
-        unit=" rows",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
+    with tqdm(desc=description, total=total, unit=" rows", leave=False) as bar:
         yield bar.update
+
+
+class _Lines:
+    """How far work has come, in lines for a log."""
+
+    def __init__(self, description, total):
+        self.description, self.total = description, total
+        self.done = 0
+        self.began = self.said = time.monotonic()
+
+    def update(self, count=1):
+        self.done += count
+        now = time.monotonic()
+        if now - self.said < LINE_SECONDS:
+            return
+        self.said = now
+        left = (now - self.began) * (self.total / self.done - 1)
+        print(
+            f"  {self.description}: {self.done:,} of {self.total:,} rows, "
+            f"{left / 60:.0f} minutes left",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 class TrainingProgress(keras.callbacks.Callback):
