@@ -366,6 +366,14 @@ class Distiller(keras.Model):
         """The weighted sum of the losses' values, by name."""
         return self.objective.total(values, self._step())
 
+    def learns_outputs(self):
+        """Whether a loss reads what the student gives, not its layers alone."""
+        own = batch.named_outputs(self.student.output)
+        return (
+            self.objective.hard_label_loss is not None
+            or not own.keys().isdisjoint(self.objective.student_outputs())
+        )
+
     def penalty(self):
         """The sum of the student's own losses, such as weight decay."""
         total = ops.zeros((), self.objective.dtype)

@@ -268,6 +268,10 @@ class MultiTaskDistiller(keras.Model):
         inputs = batch.select_inputs(self.student, inputs)
         return self.student(inputs, training=training)
 
+    def learns_outputs(self):
+        """Whether a loss reads what a student gives, not its layers alone."""
+        return any(one.learns_outputs() for one in self.distillers.values())
+
     def parts(self, x, y, sample_weight):
         """`(name, Distiller, x, targets, sample weights)` of each task."""
         y, sample_weight = y or {}, sample_weight or {}

@@ -270,7 +270,11 @@ def _apply(distiller, gradients):
 
 
 def _update(distiller, gradients):
-    distiller.optimizer.apply(gradients, distiller.trainable_weights)
+    pairs = list(zip(gradients, distiller.trainable_weights))
+    if not distiller.learns_outputs():
+        # Keras would warn of a loss that was forgotten.
+        pairs = [pair for pair in pairs if pair[0] is not None] or pairs
+    distiller.optimizer.apply(*zip(*pairs))
 
 
 def _is_worth_fusing(distiller):

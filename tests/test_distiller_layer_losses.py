@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -363,6 +364,27 @@ class TestProjections:
             run(tmp_path / "killed", kill=True)
         resumed = run(tmp_path / "killed", kill=False)
         assert farthest(uninterrupted, resumed) < 1e-7
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_layers_alone_leave_the_head_as_it_is(steps):
+    student = make_student()
+    distiller = Distiller(student, make_teacher(), [losses.HiddenStateMSE(MAP)])
+    distiller.compile(
+        keras.optimizers.AdamW(0.1), accumulation_steps=steps, run_eagerly=True
+    )
+    before = {w.path: w.numpy() for w in student.trainable_weights}
+    with warnings.catch_warnings():
+        # Keras would ask for a loss that was forgotten.
+        warnings.simplefilter("error", UserWarning)
+        train(distiller)
+    kept = {
+        w.path
+        for w in student.trainable_weights
+        if np.array_equal(w.numpy(), before[w.path])
+    }
+    head = {w.path for w in student.get_layer("logits").weights}
+    assert kept >= head and len(kept) < len(before) / 2
 
 
 def test_micro_batches_are_the_step_of_the_whole_batch(whole):
