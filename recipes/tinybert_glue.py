@@ -165,20 +165,20 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if task in TASKS:
         del options.task  # The setting is in the recipe's columns.
+    if options.stage != "prediction":
+        options.default_settings["layer_losses"] = LAYERS
+    if options.stage == "both":
+        options.default_settings["layer_steps"] = 1000
     return guarded(lambda options: run(recipe, options), options)
 
 
 def run(recipe, options):
     """Runs a stage."""
-    if options.stage != "prediction":
-        options.default_settings["layer_losses"] = LAYERS
     if options.stage == "general":
         # A narrower copy: its tasks start from the sizes of this recipe.
         if not hasattr(options, "width"):
             options.width = STUDENT["width"]
         return teach_general(options)
-    if options.stage == "both":
-        options.default_settings["layer_steps"] = 1000
     if options.data is not None and options.data.endswith((".txt", ".txt.gz")):
         raise ConfigurationError(
             f"`--data` is the folder of a task. Received: {options.data}, a "
