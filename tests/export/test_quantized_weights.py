@@ -1,5 +1,6 @@
 """What training for a quantisation rounds to is what files hold."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -79,6 +80,9 @@ def three_projections(weights, path):
     ],
 )
 def test_files_hold_the_rounded_weights(kind, quantization, tmp_path):
+    # Of a quarter million weights one may lie halfway between two steps, where
+    # either is right. With this seed none does.
+    keras.utils.set_random_seed(1)
     student = build_student(kind, VOCABULARY, 3, 1, 32, 32, 0.0, LENGTH)
     content = convert(student, tmp_path / "model", quantization, 1, LENGTH)
     found = quantized_tensors(content)

@@ -228,7 +228,7 @@ class TestReading:
         scores = result["arms"]["distilled"]["seeds"][0]["scores"]
         assert scores["no_answer_f1"] > 0.8 and scores["has_answer_f1"] > 0.8
         assert np.isfinite(scores["best_threshold"])
-        files = [one["scores"] for one in result["exports"] if "file" in one]
+        files = [one["scores"] for one in result["exports"] if "scores" in one]
         assert files[-1]["answer_f1"] == scores["answer_f1"]
         student = TrainedStudent(RunFolder.open(tmp_path / "run"))
         pairs = [("was it the film", "it was the film")]

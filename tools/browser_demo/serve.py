@@ -236,14 +236,14 @@ def saved_answers(run):
 
 def _texts(rows):
     """What one types for each answer, as the page joins it."""
-    from keras_kd.tasks.token_tagging import joined
+    from keras_kd.tasks.entity_answers import join_words
 
     for row in range(len(rows)):
         if "window" not in rows.columns:
             yield rows.text("text", row)
         elif rows.column("window", [row])[0] == 0:
             if "words" in rows.columns:
-                yield joined(json.loads(rows.text("words", row)))
+                yield join_words(json.loads(rows.text("words", row)))
             else:
                 names = ("question", "context")
                 yield "\n".join(rows.text(name, row) for name in names)
