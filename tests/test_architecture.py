@@ -400,6 +400,28 @@ class TestPublicNames:
                 importlib.import_module(name)
 
 
+def test_names_that_are_imported_from_the_package_are_there():
+    """An import inside a function may be one that only slow tests reach."""
+    missing = set()
+    for folder in ("benchmarks", "keras_kd", "recipes", "tests", "tools"):
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            if "node_modules" in path.parts:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.ImportFrom):
+                    continue
+                if node.module.partition(".")[0] != "keras_kd":
+                    continue
+                module = importlib.import_module(node.module)
+                missing |= {
+                    f"{path}: {node.module}.{alias.name}"
+                    for alias in node.names
+                    if f"{node.module}.{alias.name}" not in PATHS
+                    and not hasattr(module, alias.name)
+                }
+    assert not missing
+
+
 def docstring_examples():
     finder = doctest.DocTestFinder(exclude_empty=True)
     for name in MODULES:
