@@ -134,8 +134,8 @@ class Configuration:
 
     # === Teacher ===
     teacher: typing.Union[str, list[str], None] = _setting(
-        None, "teacher: a Hugging Face folder or hub name, or a saved teacher; "
-        "of several, the logits are averaged"
+        None, "teacher: a Hugging Face folder or hub name, a saved teacher, or "
+        "a run, whose student teaches; of several, the logits are averaged"
     )  # fmt: skip
     teacher_weights: typing.Union[str, list[float], None] = _setting(
         None, "a weight for each of several teachers, or validation: those "

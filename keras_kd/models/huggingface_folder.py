@@ -33,6 +33,12 @@ def resolve_folder(folder, allow_pickle=False):
                 "`save_pretrained` of transformers writes it. Found: "
                 f"{listing(path)}."
             )
+        if (path / "units").is_dir():
+            raise FileNotFoundError(
+                f"Received the run {str(folder)!r}, which has no student. "
+                "Finish it, or give a model of it: RUN/teacher, or RUN/model "
+                "of a language model."
+            )
         return path
     if path.is_file():
         raise FileNotFoundError(

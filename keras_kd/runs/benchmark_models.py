@@ -8,6 +8,7 @@ from keras_kd.export.errors import ExportError
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.distillation import TEST_ROWS
+from keras_kd.runs.judgement import kept_arm
 from keras_kd.runs.taught_run import short_hash
 from keras_kd.runs.teaching import open_teacher
 
@@ -73,7 +74,7 @@ def models_of_runs(runs, results, threads, output, temporary, say):
 
 def _student_models(student, test, result, metric, threads, prefix):
     """A student in Keras, and its files."""
-    score = _test_score(result, "distilled", metric)
+    score = _test_score(result, kept_arm(result["arms"]), metric)
     models = [
         _keras_model(f"{prefix}{STUDENT}", STUDENT, student.model, test, score)
     ]

@@ -10,6 +10,7 @@ from keras_kd.inference import keras_runtime
 from keras_kd.runs.arm_training import ArmTraining
 from keras_kd.runs.judgement import STUDENT_ARMS
 from keras_kd.runs.judgement import judge
+from keras_kd.runs.judgement import kept_arm
 from keras_kd.runs.judgement import runtime_warnings
 from keras_kd.runs.judgement import score_warnings
 from keras_kd.runs.pruning import share_of_zeros
@@ -89,9 +90,10 @@ class Comparison(ArmTraining):
                     self._seed_result(arm, references, seed, result, student)
                 )
             arms[arm] = {"seeds": results}
+        kept = kept_arm(self.configuration.arms)
         result = {
             "title": f"{self.configuration.student}-"
-            f"{self.configuration.layers} distilled",
+            f"{self.configuration.layers} {kept or 'and its teacher'}",
             "configuration": self.configuration.to_dict(),
             "data": self.rows.counts,
             "labels": self.task.labels,

@@ -21,6 +21,7 @@ from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.progress import progress_bar
 from keras_kd.runs.exported_student import ExportedStudent
+from keras_kd.runs.judgement import kept_arm
 from keras_kd.runs.preparation import find_labelled
 from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.tasks.named_tasks import build_task
@@ -56,7 +57,7 @@ class TrainedStudent:
                 + (
                     "It was not finished: start `keras-kd distill` again with "
                     "the same settings; it goes on where it stopped."
-                    if "distilled" in run.configuration.arms
+                    if kept_arm(run.configuration.arms)
                     else f"Its arms are {run.configuration.arms}: add "
                     "'distilled' to --arms, and start `keras-kd distill` "
                     "again; what is done is not done twice."
@@ -72,16 +73,17 @@ class TrainedStudent:
         self.max_length = run.configuration.max_length
 
     @classmethod
-    def keep(cls, comparison, arm="distilled"):
-        """Copies the arm's best student into the run folder, with all it needs.
+    def keep(cls, comparison):
+        """Copies the best student into the run folder, with all it needs.
 
-        Among the seeds, the one that scores best on validation is kept.
+        It is one of `kept_arm`: among the seeds, the one that scores best on
+        validation.
 
         Args:
             comparison: `Comparison` that was executed.
-            arm: Which student.
         """
         run = comparison.run
+        arm = kept_arm(comparison.configuration.arms)
         best = max(
             comparison.configuration.seeds,
             key=lambda seed: read_json(

@@ -12,12 +12,14 @@ from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
+from keras_kd.evaluation.result import arm_title
 from keras_kd.export.text_runner import FORMAT as TEXT
 from keras_kd.memory import keep_freed_memory
 from keras_kd.runs.compare import Comparison
 from keras_kd.runs.deployment import TrainedStudent
 from keras_kd.runs.distillation_log import DistillationLog
 from keras_kd.runs.exported_student import ExportedStudent
+from keras_kd.runs.judgement import kept_arm
 from keras_kd.runs.run_folder import RunFolder
 from keras_kd.runs.run_times import run_times
 from keras_kd.runs.student_files import MEDIAPIPE
@@ -59,7 +61,7 @@ def distill(configuration, folder, command="", say=print):
     result["command"] = command
     result["machine"] = machine_description()
     result["exports"] = []
-    if "distilled" in configuration.arms:
+    if kept_arm(configuration.arms) is not None:
         before = _student_hash(run)
         earlier = _earlier_exports(run)
         student = TrainedStudent.keep(comparison)
@@ -173,7 +175,10 @@ def _run_times(student, comparison, reports):
     own = comparison.student_rows.test
     models = {
         "teacher": (comparison.teacher.model, comparison.rows.test),
-        "student distilled": (student.model, own),
+        arm_title(kept_arm(comparison.configuration.arms)): (
+            student.model,
+            own,
+        ),
     }
     for report in reports:
         if report["format"] == "litert":

@@ -14,6 +14,7 @@ from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.pretrained import load_pretrained
 from keras_kd.runs.deployment import VALIDATION_ROWS
 from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.judgement import kept_arm
 from keras_kd.runs.run_folder import RunFolder
 
 FOLDER = "huggingface"
@@ -169,17 +170,19 @@ def card_of(run, config):
         config: Its `config.json`.
     """
     settings = run.configuration
+    made, of = "distilled", f"from `{', '.join(settings.teachers)}` "
+    if kept_arm(settings.arms) == "alone":
+        made, of = "trained", "on labels alone "
     lines = ["---", "library_name: transformers"]
     if settings.licence:
         lines.append(f"license: {settings.licence}")
     lines += [
         "---",
         "",
-        "# A student distilled with keras_kd",
+        f"# A student {made} with keras_kd",
         "",
-        f"`{config['architectures'][0]}`, distilled from "
-        f"`{', '.join(settings.teachers)}` for {settings.task} of texts up to "
-        f"{settings.max_length} tokens.",
+        f"`{config['architectures'][0]}`, {made} {of}for {settings.task} of "
+        f"texts up to {settings.max_length} tokens.",
         "",
     ]
     if (run.folder / METRICS).exists():

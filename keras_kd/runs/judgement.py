@@ -19,6 +19,11 @@ COMPARISONS = {
 CLEARLY_BETTER = 0.02
 
 
+def kept_arm(arms):
+    """The arm whose student a run keeps; `None` where there is none."""
+    return next((arm for arm in ("distilled", "alone") if arm in arms), None)
+
+
 def judge(task, logits, references, result):
     """The comparisons that the trained arms allow.
 

@@ -18,8 +18,8 @@ from keras_kd.models.embeddings import token_embedding
 from keras_kd.models.embeddings import whole_words
 from keras_kd.models.huggingface_checkpoint import Checkpoint
 from keras_kd.models.huggingface_folder import resolve_folder
-from keras_kd.teachers.teacher import MODEL_FILE
 from keras_kd.teachers.teacher import is_saved_teacher
+from keras_kd.teachers.teacher import saved_files
 
 # Of word tables, in all architectures of transformers that were looked at.
 TABLES = (
@@ -104,9 +104,8 @@ def _tables_of_run(folder):
         allow_pickle = settings["allow_pickle"]
         yield "teacher", *_table_of_model(settings["teacher"], allow_pickle)
         return
-    if (folder / "student.keras").is_file():
-        table = _table_of_keras(folder / "student.keras")
-        yield "student", table, Tokenizer.from_folder(folder / "tokenizer")
+    if is_saved_teacher(folder):
+        yield "student", *_table_of_model(folder)
     configuration = Configuration.from_dict(read_json(folder / "config.json"))
     given, allow_pickle = configuration.teachers, configuration.allow_pickle
     if is_saved_teacher(folder / "teacher"):
@@ -124,8 +123,8 @@ def _table_of_model(folder, allow_pickle=False):
     A pickle is read where the run that the model belongs to was allowed to.
     """
     if is_saved_teacher(folder):
-        tokenizer = Tokenizer.from_folder(folder)
-        return _table_of_keras(Path(folder) / MODEL_FILE), tokenizer
+        model, _, tokenizer = saved_files(folder)
+        return _table_of_keras(model), Tokenizer.from_folder(tokenizer)
     folder = resolve_folder(folder, allow_pickle)
     checkpoint = Checkpoint(folder, allow_pickle)
     for name in checkpoint.names:

@@ -23,9 +23,9 @@ from keras_kd.runs.training import adamw
 from keras_kd.runs.training import train_unit
 from keras_kd.teachers.ensemble import TeacherEnsemble
 from keras_kd.teachers.ensemble import pick_weights
-from keras_kd.teachers.teacher import SETTINGS_FILE
 from keras_kd.teachers.teacher import Teacher
 from keras_kd.teachers.teacher import is_saved_teacher
+from keras_kd.teachers.teacher import saved_files
 
 HEADS = {
     "sequence": "classification head",
@@ -83,7 +83,7 @@ def teacher_labels(configuration, folder):
     own = is_saved_teacher(folder)
     for candidate in [folder] if own else configuration.teachers:
         if is_saved_teacher(candidate):
-            labels = read_json(Path(candidate) / SETTINGS_FILE)["labels"]
+            labels = read_json(saved_files(candidate)[1]).get("labels")
         else:
             labels = read_labels(resolve_folder(candidate))
         if labels:

@@ -19,6 +19,8 @@ from keras_kd.teachers.cache import TeacherTargets
 
 MODEL_FILE = "model.keras"
 SETTINGS_FILE = "teacher.json"
+# In the folder of a run, whose student can teach as well.
+RUN_FILES = ("student.keras", "task.json", "tokenizer")
 
 
 class Teacher:
@@ -47,11 +49,11 @@ class Teacher:
     def open(
         cls, folder, num_outputs=None, allow_pickle=False, task_head="sequence"
     ):
-        """Opens a teacher's folder: ours, or one of Hugging Face.
+        """Opens a teacher's folder: ours, a run's, or one of Hugging Face.
 
         Args:
-            folder: A folder that `save` wrote, a Hugging Face folder or a hub
-                name.
+            folder: A folder that `save` wrote, that of a run, whose student
+                then teaches, a Hugging Face folder or a hub name.
             num_outputs: Number of logits of a fresh head where a Hugging Face
                 checkpoint has none. Such a teacher has to be trained first.
             allow_pickle: Whether a `pytorch_model.bin` may be read.
@@ -62,14 +64,13 @@ class Teacher:
                 given, or it has another number of outputs.
         """
         if is_saved_teacher(folder):
-            folder = Path(folder)
-            settings = read_json(folder / SETTINGS_FILE)
+            model, settings, tokenizer = saved_files(folder)
             import keras_hub  # noqa: F401  Its layers are looked up by name.
 
             return cls(
-                keras.saving.load_model(folder / MODEL_FILE, compile=False),
-                Tokenizer.from_folder(folder),
-                settings["labels"],
+                keras.saving.load_model(model, compile=False),
+                Tokenizer.from_folder(tokenizer),
+                read_json(settings).get("labels"),
             )
         from keras_kd.models.huggingface_folder import read_labels
         from keras_kd.models.huggingface_folder import resolve_folder
@@ -127,8 +128,16 @@ class Teacher:
 
 
 def is_saved_teacher(folder):
-    """Whether `Teacher.save` wrote this folder."""
-    return (Path(folder) / SETTINGS_FILE).is_file()
+    """Whether `Teacher.save` wrote this folder, or a run with a student."""
+    return all(path.exists() for path in saved_files(folder))
+
+
+def saved_files(folder):
+    """The model, what has its labels, and the tokenizer's folder."""
+    folder = Path(folder)
+    own = (folder / MODEL_FILE, folder / SETTINGS_FILE, folder)
+    run = tuple(folder / name for name in RUN_FILES)
+    return run if run[0].exists() else own
 
 
 def weights_hash(model):

@@ -1,5 +1,6 @@
 """A whole run in miniature, and the student that it ends with."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from keras_kd.atomic_files import write_json
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.errors import DataError
+from keras_kd.data.rows import Rows
 from keras_kd.data.sources import Example
 from keras_kd.data.sources import read_examples
 from keras_kd.distiller import Distiller
@@ -437,11 +439,11 @@ class TestStudent:
         assert "has no student.keras. It was not finished" in str(error.value)
         assert "start `keras-kd distill` again" in str(error.value)
 
-    def test_run_without_a_distilled_student_is_refused(self, tmp_path):
-        run = RunFolder.start(tmp_path / "run", Configuration(arms=["alone"]))
+    def test_run_without_a_student_is_refused(self, tmp_path):
+        run = RunFolder.start(tmp_path / "run", Configuration(arms=["teacher"]))
         with pytest.raises(ConfigurationError) as error:
             TrainedStudent(run)
-        assert "Its arms are ['alone']" in str(error.value)
+        assert "Its arms are ['teacher']" in str(error.value)
         assert "add 'distilled' to --arms" in str(error.value)
 
     def test_student_loads_where_keras_kd_is_not_installed(self, student):
@@ -511,3 +513,32 @@ def test_student_of_its_teachers_layers_is_exported(tmp_path, sizes):
         assert answers == ["good"] * 3
     model = LiteRTModel(tmp_path / "run" / "student_float32.tflite")
     assert set(model.input_names) == set(student.model.input)
+
+
+def test_students_teach(miniature, tmp_path):
+    """Those of runs of labels alone, and several as one teacher."""
+    folders = [tmp_path / name for name in ("gru", "bag")]
+    for folder, kind in zip(folders, ("bigru", "bag")):
+        configuration = dataclasses.replace(
+            miniature.configuration, student=kind, arms=["alone"]
+        )
+        result = distill(configuration, folder, say=lambda text: None)
+        assert result["run_times"][1]["model"] == "student alone"
+        assert result["title"] == f"{kind}-1 alone"
+        assert [one["agreement"] for one in result["exports"]] == [1.0, 1.0]
+    students = [TrainedStudent(RunFolder.open(folder)) for folder in folders]
+    configuration = dataclasses.replace(
+        miniature.configuration,
+        teacher=[str(folder) for folder in folders],
+        cache=str(tmp_path / "cache"),
+        teacher_floor=0,
+        arms=["teacher", "distilled"],
+    )
+    result = distill(configuration, tmp_path / "taught", say=lambda text: None)
+    rows = Rows.open(tmp_path / "taught" / "test_rows")
+    mean = np.mean([student.logits(rows) for student in students], axis=0)
+    task = students[0].task
+    expected = task.scores(mean, task.references(rows))
+    (teacher,) = result["arms"]["teacher"]["seeds"]
+    name = task.loss_of_scores
+    assert teacher["scores"][name] == pytest.approx(expected[name], rel=1e-5)
