@@ -1,5 +1,6 @@
 """Whole runs of tasks of tokens, in miniature: from files to the phone."""
 
+import dataclasses
 import json
 
 import keras
@@ -346,3 +347,20 @@ def test_teacher_is_fine_tuned_from_a_checkpoint(tmp_path, task):
     result = Comparison(configuration, folder).execute()
     (seed,) = result["arms"]["teacher"]["seeds"]
     assert seed["scores"][result["primary_metric"]] > 0.6
+
+
+@pytest.mark.parametrize("name", ["tagging", "reading"])
+def test_students_teach(name, tmp_path, request):
+    run, result, _ = request.getfixturevalue(name)
+    configuration = dataclasses.replace(
+        run.configuration,
+        teacher=str(run.folder),
+        cache=str(tmp_path / "cache"),
+        arms=["teacher"],
+        export=[],
+    )
+    taught = distill(configuration, tmp_path / "run", say=print)
+    (seed,) = taught["arms"]["teacher"]["seeds"]
+    (own,) = result["arms"]["distilled"]["seeds"]
+    metric = result["primary_metric"]
+    assert seed["scores"][metric] == pytest.approx(own["scores"][metric])
