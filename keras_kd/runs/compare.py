@@ -90,10 +90,8 @@ class Comparison(ArmTraining):
                     self._seed_result(arm, references, seed, result, student)
                 )
             arms[arm] = {"seeds": results}
-        kept = kept_arm(self.configuration.arms)
         result = {
-            "title": f"{self.configuration.student}-"
-            f"{self.configuration.layers} {kept or 'and its teacher'}",
+            "title": self._title(students),
             "configuration": self.configuration.to_dict(),
             "data": self.rows.counts,
             "labels": self.task.labels,
@@ -113,6 +111,13 @@ class Comparison(ArmTraining):
             *score_warnings(self.task, references, result),
         ]
         return result
+
+    def _title(self, students):
+        if not students:
+            return "The teacher"
+        settings = self.configuration
+        kept = kept_arm(settings.arms) or "and its teacher"
+        return f"{settings.student}-{settings.layers} {kept}"
 
     def _seed_result(
         self, arm, references, seed=None, result=None, student=None

@@ -301,6 +301,7 @@ class TestArms:
             configuration, RunFolder.start(tmp_path / "run", configuration)
         ).execute()
         assert set(result["arms"]) == {"teacher"}
+        assert result["title"] == "The teacher"
         (seed,) = result["arms"]["teacher"]["seeds"]
         assert seed["scores"]["accuracy"] == 1.0
 
