@@ -87,12 +87,14 @@ def paired_bootstrap(
     $a_s$ and $b_s$ of $S$ seeds, on resample $r$:
 
     $$\\Delta_r = \\bar b_r - \\bar a_r + t_r \\sqrt{\\frac{v_a + v_b}{S}},
-      \\qquad t_r \\sim t_{2(S-1)}$$
+      \\qquad t_r \\sim t_\\nu,
+      \\qquad \\nu = (S-1) \\frac{(v_a + v_b)^2}{v_a^2 + v_b^2}$$
 
-    where $v$ is the variance of a model's scores over its seeds. The interval
-    holds the middle 95% of $\\Delta_r$. Two seeds give little certainty: use
-    three or more. With a single seed the interval covers rows alone, and is
-    provisional.
+    where $v$ is the variance of a model's scores over its seeds. $\\nu$ is
+    Welch's: students that are taught may vary less than those that are not.
+    The interval holds the middle 95% of $\\Delta_r$. Two seeds give little
+    certainty: use three or more. With a single seed the interval covers rows
+    alone, and is provisional.
 
     Per-row scores get two more rows, one in favour of each model, with the
     largest difference that occurs. They carry no weight among hundreds of
@@ -136,6 +138,10 @@ def paired_bootstrap(
     >>> interval = paired_bootstrap(alone, distilled)
     >>> interval.difference, verdict(interval), interval.provisional
     (0.25, 'HELPED', True)
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap",
+    chapter 16; Welch 1947, "The Generalization of 'Student's' Problem when
+    Several Different Population Variances Are Involved", for the seeds.
     """
     summed = metric in SUMMED_METRICS
     many_labels = metric is not None and np.ndim(labels) == 2
@@ -177,34 +183,6 @@ def paired_bootstrap(
         rows=a.shape[1],
         resamples=resamples,
     )
-
-
-def significant_loss(
-    reference_correct: np.ndarray, candidate_correct: np.ndarray
-) -> tuple[Interval, bool]:
-    """Whether a candidate, such as a quantised file, is worse than the model.
-
-    It takes per-row scores of any task, as long as higher is better:
-
-    | task | per-row score |
-    |---|---|
-    | one class a row | whether it is right |
-    | multi-label | the share of the row's labels that are right |
-    | regression | the squared error, times -1 |
-
-    Args:
-        reference_correct: Scores of the model's rows, `[rows]`.
-        candidate_correct: Scores of the candidate's, on the same rows.
-
-    Returns:
-        The interval of candidate minus reference, and whether all of it is
-        below zero.
-
-    Raises:
-        ValueError: As `paired_bootstrap`.
-    """
-    interval = paired_bootstrap(reference_correct, candidate_correct)
-    return interval, verdict(interval) == HURT
 
 
 def label_order_check(
@@ -272,9 +250,12 @@ def _seed_draws(a_scores, b_scores, resamples, generator):
     seeds = len(a_scores)
     if seeds == 1:
         return np.zeros(resamples)
-    variance = (a_scores.var(ddof=1) + b_scores.var(ddof=1)) / seeds
-    draws = generator.standard_t(2 * (seeds - 1), size=resamples)
-    return draws * np.sqrt(variance)
+    variances = np.array([x.var(ddof=1) for x in (a_scores, b_scores)])
+    if not variances.any():
+        return np.zeros(resamples)
+    freedom = (seeds - 1) * variances.sum() ** 2 / (variances**2).sum()
+    draws = generator.standard_t(freedom, size=resamples)
+    return draws * np.sqrt(variances.sum() / seeds)
 
 
 def _check_runs(a, b, deep):
