@@ -1,5 +1,8 @@
 """A tf.data pipeline of what NumPy makes, batch by batch."""
 
+import functools
+import weakref
+
 import tensorflow as tf
 
 from keras_kd import batch
@@ -28,11 +31,13 @@ def numbered_batches(gather, like, count=None, length=None, ragged=inputs_of):
     """
     flat, of_any_length = tf.nest.flatten(like), ragged(*like)
 
-    def at(number):
+    # TensorFlow never forgets what `numpy_function` is to call. It gets a
+    # reference, and the data set holds `gather`, with all that it reads.
+    call = functools.partial(_flat_batch, weakref.ref(gather))
+
+    def at(number, held=gather):
         arrays = tf.numpy_function(
-            lambda index: tf.nest.flatten(gather(int(index))),
-            [number],
-            [array.dtype for array in flat],
+            call, [number], [array.dtype for array in flat]
         )
         for array, example in zip(arrays, flat):
             is_ragged = any(example is values for values in of_any_length)
@@ -54,3 +59,7 @@ def numbered_batches(gather, like, count=None, length=None, ragged=inputs_of):
     options.autotune.enabled = False
     batches = numbers.map(at).prefetch(4).with_options(options)
     return distribute_options(batches)
+
+
+def _flat_batch(gather, number):
+    return tf.nest.flatten(gather()(int(number)))

@@ -1,7 +1,9 @@
 """tf.data streams: the planned batches, from any step on."""
 
+import gc
 import itertools
 import time
+import weakref
 
 import keras
 import numpy as np
@@ -67,6 +69,22 @@ class TestTrainingBatches:
         assert numbers_in(dataset, 15) == expected
         # A second look at the data set sees the same.
         assert numbers_in(dataset, 3) == expected[:3]
+
+    def test_what_was_read_is_freed_with_the_data_set(
+        self, rows, bag_classifier
+    ):
+        targets = Targets(rows)
+        freed = weakref.ref(targets)
+        batches = iter(
+            training_batches(rows, bag_classifier(), 4, targets=targets)
+        )
+        del targets
+        gc.collect()
+        next(batches)  # An iterator is enough to read on.
+        assert freed() is not None
+        del batches
+        gc.collect()
+        assert freed() is None
 
     def test_what_a_batch_holds(self, rows, bag_classifier):
         targets = Targets(rows)
