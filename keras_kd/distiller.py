@@ -13,6 +13,7 @@ from keras_kd.losses.hard_labels import labels_of
 from keras_kd.losses.objective import Objective
 from keras_kd.model_checks import check_accumulation
 from keras_kd.model_checks import check_gives_logits
+from keras_kd.model_checks import check_metrics
 from keras_kd.model_checks import check_reads_logits
 from keras_kd.model_checks import check_same_outputs
 from keras_kd.model_checks import check_schedules
@@ -207,6 +208,15 @@ class Distiller(keras.Model):
             *(metrics or []),
             *(kwargs.pop("weighted_metrics", None) or []),
         ]
+        logits = self.predictions(self.student.output)
+        one = not isinstance(logits, dict) and logits.shape[-1] == 1
+        check_metrics(weighted_metrics, one_logit=one)
+        if kwargs.pop("loss_weights", None) is not None:
+            raise ValueError(
+                "`loss_weights` is not an argument here. Give "
+                "`hard_label_weight`, and each loss its `weight`, to the "
+                "Distiller."
+            )
         if self._strategy() is not None:
             from keras_kd import distribution
 

@@ -1,8 +1,12 @@
 """What a Distiller refuses: models and losses that don't fit together."""
 
+import inspect
+
 import keras
 
 from keras_kd import batch
+
+PROBABILITIES = ("softmax", "sigmoid", "logsoftmax")
 
 
 def check_reads_logits(loss):
@@ -13,28 +17,80 @@ def check_reads_logits(loss):
             f"Received: '{loss}'. Use for example "
             "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
         )
-    reads_logits = getattr(loss, "_fn_kwargs", {}).get("from_logits", True)
-    if not reads_logits:
+    if loss is not None:
+        _check_from_logits(loss)
+
+
+def check_metrics(metrics, one_logit):
+    """Refuses metrics that would take raw logits for probabilities.
+
+    Args:
+        metrics: List as `compile` takes it.
+        one_logit: Whether the student has a single logit.
+    """
+    for metric in keras.tree.flatten(metrics):
+        received = repr(metric) if isinstance(metric, str) else _name(metric)
+        # What Keras takes it for depends on the number of outputs.
+        if metric in ("accuracy", "acc"):
+            threshold = 0.5 if one_logit else None
+        else:
+            metric = keras.metrics.get(metric)
+            _check_from_logits(metric)
+            threshold = _setting(metric, "threshold")
+            if getattr(metric, "top_k", None) is None:
+                threshold = _setting(metric, "thresholds", threshold)
+        if threshold in (0.5, [0.5]):
+            raise ValueError(
+                "The student gives raw logits, whose threshold is 0. Received "
+                f"as a metric: {received}, which cuts at 0.5, as for "
+                "probabilities. Use for example "
+                "keras.metrics.BinaryAccuracy(threshold=0.0)."
+            )
+
+
+def _check_from_logits(reader):
+    if _setting(reader, "from_logits", True) is False:
         raise ValueError(
-            f"The student gives raw logits. Received: {type(loss).__name__} "
-            "with from_logits=False, which reads probabilities. Build it with "
+            f"The student gives raw logits. Received: {_name(reader)} with "
+            "from_logits=False, which reads probabilities. Build it with "
             "from_logits=True."
         )
 
 
+def _setting(reader, name, default=None):
+    """A setting of a loss or metric: an object of Keras, or a function."""
+    given = getattr(reader, "_fn_kwargs", {})
+    if isinstance(reader, (keras.losses.Loss, keras.metrics.Metric)):
+        own = getattr(reader, f"_{name}", default)
+        return given.get(name, getattr(reader, name, own))
+    parameter = inspect.signature(reader).parameters.get(name)
+    return default if parameter is None else parameter.default
+
+
+def _name(reader):
+    return getattr(reader, "__name__", type(reader).__name__)
+
+
 def check_gives_logits(model, role):
     """Refuses a model whose last layer turns logits into probabilities."""
-    layers = getattr(model, "layers", None) or [None]
-    activation = getattr(layers[-1], "activation", None)
-    activation = getattr(activation, "__name__", None)
-    if isinstance(layers[-1], keras.layers.Softmax):
-        activation = "softmax"
-    if activation in ("softmax", "sigmoid", "log_softmax"):
-        raise ValueError(
-            f"The {role} must give raw logits. Received: '{model.name}', whose "
-            f"last layer '{layers[-1].name}' applies {activation}. Build it "
-            "with activation=None: the losses apply it, with the temperature."
-        )
+    outputs = batch.named_outputs(model.output)
+    if batch.LOGITS in outputs:
+        outputs = {batch.LOGITS: outputs[batch.LOGITS]}
+    for output in outputs.values():
+        layer, _, index = output._keras_history
+        while isinstance(layer, keras.Model):
+            output = keras.tree.flatten(layer.output)[index]
+            layer, _, index = output._keras_history
+        # A layer has an activation, `keras.ops.softmax` is one itself.
+        name = getattr(layer, "activation", type(layer))
+        name = getattr(name, "__name__", "").lower()
+        if name.replace("_", "") in PROBABILITIES:
+            raise ValueError(
+                f"The {role} must give raw logits. Received: '{model.name}', "
+                f"whose last layer '{layer.name}' applies {name}. Build it "
+                "with activation=None: the losses apply it, with the "
+                "temperature."
+            )
 
 
 def check_same_outputs(student, teacher, names):

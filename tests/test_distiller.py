@@ -1,5 +1,6 @@
 """The Distiller against hand-made steps, and the traps that are silent."""
 
+import functools
 import math
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from keras import ops
 
 from keras_kd import tensorflow_step
 from keras_kd.distiller import Distiller
@@ -721,6 +723,20 @@ class TestRefusals:
             Distiller(bag(activation="softmax"))
         with pytest.raises(ValueError, match="The teacher must give raw"):
             Distiller(bag(), teacher=bag(activation="sigmoid"))
+        inner = bag()
+        for softmax in (
+            ops.softmax,
+            ops.log_softmax,
+            keras.layers.Softmax(),
+            keras.layers.Activation("softmax"),
+        ):
+            teacher = keras.Model(inner.input, softmax(inner.output))
+            nested = keras.Model(inner.input, teacher(inner.input))
+            for model in (teacher, nested):
+                with pytest.raises(ValueError, match="applies (log_?)?softmax"):
+                    Distiller(bag(), teacher=model)
+        beside = {"logits": inner.output, "shares": ops.softmax(inner.output)}
+        Distiller(bag(), teacher=keras.Model(inner.input, beside))
 
     def test_other_outputs_than_the_teacher(self):
         with pytest.raises(ValueError, match=r"\(3, 2\)"):
@@ -759,6 +775,51 @@ class TestRefusals:
             distiller.compile(loss="sparse_categorical_crossentropy")
         with pytest.raises(ValueError, match="from_logits=False"):
             distiller.compile(loss=keras.losses.SparseCategoricalCrossentropy())
+        function = keras.losses.sparse_categorical_crossentropy
+        with pytest.raises(ValueError, match="entropy with from_logits=False"):
+            distiller.compile(loss=function)
+        with pytest.raises(ValueError, match="from_logits=False"):
+            distiller.compile(loss=functools.partial(function, axis=-1))
+        distiller.compile(loss=functools.partial(function, from_logits=True))
+
+    @pytest.mark.parametrize(
+        "metric, message",
+        [
+            (keras.metrics.BinaryAccuracy(), "BinaryAccuracy, which cuts"),
+            ("binary_accuracy", "0.5"),
+            (keras.metrics.Recall(), "Recall, which cuts at 0.5"),
+            (keras.metrics.AUC(), "AUC with from_logits=False"),
+            (keras.metrics.BinaryCrossentropy(), "from_logits=False"),
+            (keras.metrics.categorical_crossentropy, "from_logits=False"),
+        ],
+    )
+    def test_metrics_that_read_probabilities(self, metric, message):
+        with pytest.raises(ValueError, match=message):
+            Distiller(bag()).compile(metrics=[metric])
+
+    def test_accuracy_of_one_logit(self):
+        with pytest.raises(ValueError, match="metric: 'accuracy', which cuts"):
+            Distiller(bag(outputs=1)).compile(metrics=["accuracy"])
+        Distiller(bag()).compile(metrics=["accuracy"])
+
+    @pytest.mark.parametrize(
+        "metric",
+        [
+            keras.metrics.BinaryAccuracy(threshold=0.0),
+            keras.metrics.Precision(thresholds=0),
+            keras.metrics.Precision(top_k=1),
+            keras.metrics.AUC(from_logits=True),
+            keras.metrics.BinaryCrossentropy(from_logits=True),
+            keras.metrics.F1Score(),
+            "mae",
+        ],
+    )
+    def test_metrics_that_read_logits(self, metric):
+        Distiller(bag(outputs=1)).compile(metrics=[metric])
+
+    def test_weights_of_losses_in_compile(self):
+        with pytest.raises(ValueError, match="`hard_label_weight`, and each"):
+            Distiller(bag()).compile(loss_weights=[0.1])
 
     def test_two_losses_of_one_name(self):
         with pytest.raises(ValueError, match="name of its own"):
