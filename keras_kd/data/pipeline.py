@@ -31,7 +31,8 @@ def training_batches(
         targets: Teacher targets to put into `y["teacher"]`, if any.
         start_step: First step, a number or a function that is asked when the
             iteration starts: `lambda: distiller.steps_made` goes on after a
-            restored checkpoint where it stopped.
+            restored checkpoint where it stopped (under mixed_float16 earlier
+            by the steps that the loss scale left out).
         steps: How many batches; `None` is without end (then give `fit`
             `steps_per_epoch`).
         length: Tokens that every batch is padded to, as XLA wants it; by

@@ -90,7 +90,8 @@ def train_unit(
             Students from before its end are not kept.
 
     Returns:
-        Dictionary: `steps`, `best_step`, `best_score`, `seconds` and the
+        Dictionary: `steps`, `skipped_steps` (those whose gradients were not
+        finite in float16), `best_step`, `best_score`, `seconds` and the
         `history`, a dictionary for every score. The distiller's student has
         the best weights.
     """
@@ -116,15 +117,15 @@ def train_unit(
     strategy = getattr(distiller, "distribute_strategy", None)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         distiller.optimizer.build(distiller.trainable_variables)
-    done = keeper.restore(distiller)
-    if not done:
+    keeper.restore(distiller)
+    if not keeper.done:
         # Its weights may be those of a unit before, which are read from a
         # file after a kill, and the random state is not.
         distiller.restart_random_states()
     # An epoch of `fit` is an interval.
-    for first, last, length in _stretches(done, steps, evaluate_every):
+    for first, last, length in _stretches(keeper.done, steps, evaluate_every):
         distiller.fit(
-            batches(distiller.steps_made),
+            batches(keeper.done),
             initial_epoch=first,
             epochs=last,
             steps_per_epoch=length,
@@ -134,6 +135,7 @@ def train_unit(
     best = keeper.best()
     result = {
         "steps": steps,
+        "skipped_steps": steps - distiller.steps_made,
         "intervals": intervals,
         "best_step": best["step"],
         "best_score": best["validation"],
@@ -177,24 +179,27 @@ class _BestAndState(keras.callbacks.Callback):
         self.keep_from = keep_from
         self.history = []
         self.seconds = 0.0
+        # Batches, which are more than the optimizer's steps where a loss
+        # scale has it leave some out.
+        self.done = 0
 
     def restore(self, distiller):
-        """Loads the last state; returns how many steps were done."""
+        """Loads the last state, if there is one."""
         state = self.folder / STATE_FOLDER
         if self.folder.exists():
             remove_leftovers(self.folder)
         if not state.exists():
-            return 0
+            return
         progress = read_json(state / "progress.json")
         distiller.load_weights(state / "state.weights.h5")
         self.history = progress["history"]
         self.seconds = progress["seconds"]
+        self.done = progress["done"]
         if self.best():
             # The student beside it may be from an interval that is now
             # repeated.
             with write_aside(self.folder / STUDENT_FILE) as temporary:
                 shutil.copy(state / STUDENT_FILE, temporary)
-        return distiller.steps_made
 
     def forget_state(self):
         """Deletes the state of a unit that is done."""
@@ -208,13 +213,13 @@ class _BestAndState(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
+        self._done_before = self.done
 
     def on_train_batch_end(self, batch, logs=None):
-        if not self._is_due():
-            return
-        step = self.model.steps_made
+        self.done = self._done_before + batch + 1
         # The state of an interval's last step has its score, too.
-        if step % self.every and step < self.steps:
+        inside = self.done % self.every and self.done < self.steps
+        if inside and self._is_due():
             self._count_seconds()
             self._save_state()
             self._start = time.perf_counter()
@@ -254,7 +259,11 @@ class _BestAndState(keras.callbacks.Callback):
                 shutil.copy(self.folder / STUDENT_FILE, temporary)
             write_json(
                 temporary / "progress.json",
-                {"history": self.history, "seconds": self.seconds},
+                {
+                    "history": self.history,
+                    "seconds": self.seconds,
+                    "done": self.done,
+                },
             )
         self.saved_at = time.monotonic()
 

@@ -23,6 +23,7 @@ from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
 from keras_kd.distiller import Distiller
 from keras_kd.runs import training
+from keras_kd.runs.arm_training import dtype_policy
 from keras_kd.runs.pruning import MagnitudePruning
 from keras_kd.runs.pruning import share_of_zeros
 from keras_kd.runs.training import adamw
@@ -53,15 +54,19 @@ def make_rows(folder):
     )
 
 
-def make_distiller(steps=STEPS, student=None, quantization=None):
+def make_distiller(
+    steps=STEPS, student=None, quantization=None, loss_scale=None
+):
     """Dropout and AdamW: there is much state that could be lost."""
     keras.utils.set_random_seed(3)
-    distiller = Distiller(
-        make_student() if student is None else student,
-        quantization=quantization,
-    )
+    optimizer = adamw(0.05, steps)
+    if loss_scale is not None:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, loss_scale)
+    with dtype_policy("float32" if loss_scale is None else "mixed_float16"):
+        student = make_student() if student is None else student
+    distiller = Distiller(student, quantization=quantization)
     distiller.compile(
-        adamw(0.05, steps),
+        optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     return distiller
@@ -85,11 +90,14 @@ def train(
     state_seconds=0.0,
     prune=None,
     quantization=None,
+    loss_scale=None,
 ):
     """Trains a unit; by default its last weights are the best ones."""
     folder = Path(folder)
     rows = make_rows(folder.parent / "rows")
-    distiller = make_distiller(steps, quantization=quantization)
+    distiller = make_distiller(
+        steps, quantization=quantization, loss_scale=loss_scale
+    )
     result = train_unit(
         folder,
         distiller,
@@ -282,6 +290,36 @@ def test_finished_unit_is_not_run_again(tmp_path, monkeypatch):
     assert again == result
     assert_equal_weights(weights(other), weights(distiller), tolerance=0)
     assert names(tmp_path / "unit") == before
+
+
+class TestSkippedSteps:
+    """A loss scale that is too large at first leaves steps out."""
+
+    def train(self, folder, callbacks=()):
+        return train(folder, callbacks, iter(range(9)).__next__, loss_scale=2.0**20)
+
+    @pytest.mark.parametrize("batches", [2, 5, 7])
+    def test_killed_one_goes_on_exactly(self, tmp_path, batches):
+        seen = []
+
+        def stop(batch, logs):
+            seen.append(batch)
+            if len(seen) == batches:
+                raise KeyboardInterrupt
+
+        result, whole = self.train(tmp_path / "whole")
+        assert 1 < result["skipped_steps"] < STEPS - batches
+        steps = [entry["step"] for entry in result["history"]]
+        assert steps == [5, 10, 14]
+        with pytest.raises(KeyboardInterrupt):
+            self.train(
+                tmp_path / "unit",
+                [keras.callbacks.LambdaCallback(on_train_batch_end=stop)],
+            )
+        again, killed = self.train(tmp_path / "unit")
+        assert again["skipped_steps"] == result["skipped_steps"]
+        assert_equal_weights(weights(killed), weights(whole), tolerance=0)
+        assert [entry["step"] for entry in again["history"]] == steps
 
 
 class TestPruned:
