@@ -254,8 +254,9 @@ class Configuration:
         "for each of them"
     )  # fmt: skip
     layer_steps: int = _setting(
-        0, "steps on the losses between layers alone, before all others; "
-        "0: all losses at once"
+        0, "steps on the losses between layers alone, before those of "
+        "`steps`; arms without such losses make as many more; 0: all losses "
+        "at once"
     )  # fmt: skip
     start_from: Optional[str] = _setting(
         None, "a student.keras, or a Hugging Face folder, that every student "

@@ -198,10 +198,13 @@ class ArmTraining(TaughtRun):
                 targets = ShuffledTargets(targets, rows, seed)
                 alpha, hard_label_weight = 1.0, 0.0
             losses = [self._logits_loss(alpha)]
+        # Equal budgets: what the layers are learned in, others have too.
+        steps, before = configuration.steps + configuration.layer_steps, None
         if arm.startswith("distilled") and configuration.layer_losses:
             between = self._layer_losses(student)
             if configuration.layer_steps:
-                self._train(
+                steps = configuration.steps
+                before = self._train(
                     f"{arm}-{seed}-layers",
                     student,
                     rows,
@@ -218,7 +221,7 @@ class ArmTraining(TaughtRun):
             student,
             rows,
             losses,
-            configuration.steps,
+            steps,
             self.task.hard_label_loss(),
             hard_label_weight,
             targets,
@@ -226,6 +229,9 @@ class ArmTraining(TaughtRun):
             configuration.prune,
             configuration.quantization_aware,
         )
+        if before is not None:
+            spent = ("steps", "skipped_steps", "seconds")
+            result |= {key: result[key] + before[key] for key in spent}
         return result, student
 
     def _start_student(self, embeddings):

@@ -88,6 +88,7 @@ def study(kind, configuration, folder, values=None, command="", say=print):
             layer_losses=None,
             layer_weight=1.0,
             layer_steps=0,
+            steps=settings[0].steps + settings[0].layer_steps,
         )
         _run(plain, shared.folder, command, say)
     rows, metric = [], None

@@ -157,8 +157,18 @@ class TestRuns:
         assert 0 < max(moved) < 4.5e-3  # Four steps of 0.001 at the most.
 
     def test_alone_sees_no_layers(self, compare):
-        comparison = compare(layer_losses=["hidden_state_mse"], layer_steps=4)
-        result, _ = comparison.train_arm("alone", 0)
+        comparison = compare(
+            layer_losses=["hidden_state_mse"],
+            layer_steps=4,
+            arms=["alone", "distilled"],
+        )
+        result = comparison.execute()
+        arms = {arm: one["seeds"][0] for arm, one in result["arms"].items()}
+        # It makes as many steps as the other in both of its stages.
+        steps = comparison.configuration.steps + 4
+        assert [arms[arm]["steps"] for arm in arms] == [steps, steps]
+        assert arms["alone"]["history"][-1]["step"] == steps
+        result = arms["alone"]
         assert not comparison.run.unit("alone-0-layers").exists()
         assert "hidden_state_mse_loss" not in result["history"][0]
 
