@@ -724,7 +724,10 @@ class TestExport:
         status, out, err = run("export", folder)
         assert status == 1
         assert out == ""
-        assert err == "keras-kd: The largest difference is 1.0.\n"
+        assert err == (
+            "keras-kd: The file 'dynamic' was not written: The largest "
+            "difference is 1.0.\n"
+        )
         assert not (folder / "student_dynamic.tflite").exists()
         assert (folder / "metrics.json").read_bytes() == before
 

@@ -13,6 +13,7 @@ from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.report import console_table
 from keras_kd.evaluation.report import write_report
 from keras_kd.evaluation.result import arm_title
+from keras_kd.export.errors import ExportError
 from keras_kd.export.text_runner import FORMAT as TEXT
 from keras_kd.memory import keep_freed_memory
 from keras_kd.runs.compare import Comparison
@@ -50,7 +51,8 @@ def distill(configuration, folder, command="", say=print):
         ConfigurationError: Another run stands in the folder.
         DataError: The data can't be used.
         TeacherRefused: The teacher would teach nonsense.
-        ExportError: An exported file failed its verification.
+        ExportError: An exported file failed its verification. All else is
+            done, and in the report.
     """
     keep_freed_memory()
     run = RunFolder.start(folder, configuration, say=say)
@@ -60,7 +62,7 @@ def distill(configuration, folder, command="", say=print):
         result = comparison.execute()
     result["command"] = command
     result["machine"] = machine_description()
-    result["exports"] = []
+    result["exports"], failures = [], []
     if kept_arm(configuration.arms) is not None:
         before = _student_hash(run)
         earlier = _earlier_exports(run)
@@ -73,15 +75,21 @@ def distill(configuration, folder, command="", say=print):
         missing = [name for name in wanted if name not in done]
         if missing:
             say("Writing and verifying the SavedModel and the .tflite ...")
-        write = StudentFiles(student).write
-        exports = {**done, **{name: write(name) for name in missing}}
-        result["exports"] = list(exports.values())
+        written, failures = _write_files(student, missing)
+        result["exports"] = list({**done, **written}.values())
+        result["warnings"] += failures
         metric = result["primary_metric"]
         _score_files(student, result["exports"], metric, test, say)
         result["run_times"] = _run_times(student, comparison, result["exports"])
     write_report(run.folder, result)
     say("\n" + console_table(result))
     say(f"\nRun folder: {run.folder}\nReport:     {run.folder / 'report.md'}")
+    if failures:
+        raise ExportError(
+            f"{' '.join(failures)} All else is done, and stands in "
+            f"{run.folder / 'report.md'}. Leave the file out of --export, or "
+            "try it again with `keras-kd export`."
+        )
     return result
 
 
@@ -101,19 +109,50 @@ def export_again(folder, formats, say=lambda text: None):
 
     Raises:
         ConfigurationError: The run has no student, or is not finished.
-        ExportError: An exported file failed its verification.
+        ExportError: An exported file failed its verification. The others are
+            written.
     """
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     result = read_result(run)
-    reports = [StudentFiles(student).write(name) for name in formats]
+    written, failures = _write_files(student, formats)
+    reports = list(written.values())
     test = Rows.open(run.folder / TEST_ROWS)
     _score_files(student, reports, result["primary_metric"], test, say)
     new = {report["file"]: report for report in reports}
     old = {report["file"]: report for report in result["exports"]}
     result["exports"] = list({**old, **new}.values())
-    write_report(run.folder, result)
+    # One that could not be written before may be there now.
+    outdated = tuple(_failure(name) for name in written)
+    result["warnings"] = [
+        warning
+        for warning in result["warnings"]
+        if not warning.startswith(outdated)
+    ]
+    if reports:
+        write_report(run.folder, result)
+    if failures:
+        raise ExportError(" ".join(failures))
     return reports
+
+
+def _write_files(student, names):
+    """The reports of files by their names, and what went wrong with others.
+
+    A file that fails its check is to cost neither the other files nor the
+    report of a training that took hours.
+    """
+    reports, failures = {}, []
+    for name in names:
+        try:
+            reports[name] = StudentFiles(student).write(name)
+        except (ExportError, ValueError) as error:
+            failures.append(f"{_failure(name)} {error}")
+    return reports, failures
+
+
+def _failure(name):
+    return f"The file '{name}' was not written:"
 
 
 def read_result(run):

@@ -19,6 +19,7 @@ from keras_kd.data.rows import Rows
 from keras_kd.data.sources import Example
 from keras_kd.data.sources import read_examples
 from keras_kd.distiller import Distiller
+from keras_kd.export.errors import ExportError
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.runs import arm_training
 from keras_kd.runs import teaching
@@ -143,6 +144,36 @@ class TestExports:
             say=lambda text: None,
         )
         assert exported == ["float32"]
+
+    def test_one_that_fails_costs_nothing_else(
+        self, miniature_copy, monkeypatch
+    ):
+        folder = miniature_copy.folder
+        configuration = dataclasses.replace(
+            miniature_copy.configuration, export=["dynamic", "float32"]
+        )
+        (folder / "report.md").unlink()
+        litert = StudentFiles.litert
+
+        def fails(self, quantization):
+            if quantization == "dynamic":
+                raise ExportError("It decides as Keras does on 96.00%.")
+            return litert(self, quantization)
+
+        message = r"'dynamic' was not written: It decides .* --export, or try"
+        with monkeypatch.context() as patched:
+            patched.setattr(StudentFiles, "litert", fails)
+            with pytest.raises(ExportError, match=message):
+                distill(configuration, folder, say=lambda text: None)
+        report = (folder / "report.md").read_text()
+        assert "HELPED" in report or "NO EFFECT" in report
+        assert "The file 'dynamic' was not written: It decides" in report
+        assert "student_float32.tflite" in report
+        # What is said of it goes as soon as it is there.
+        export_again(folder, ["dynamic"])
+        report = (folder / "report.md").read_text()
+        assert "was not written" not in report
+        assert "student_dynamic.tflite" in report
 
     def test_another_student_is_exported_again(
         self, miniature_copy, monkeypatch
