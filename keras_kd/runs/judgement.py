@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_kd.evaluation.regression_scores import prediction_sample
+from keras_kd.evaluation.result import arm_title
 from keras_kd.evaluation.result import arm_values
 from keras_kd.evaluation.result import retention
 from keras_kd.evaluation.significance import paired_bootstrap
@@ -102,7 +103,12 @@ def score_warnings(task, references, result):
         arm: np.mean(arm_values(result, arm, task.primary_metric))
         for arm in result["arms"]
     }
-    students = [scores[arm] for arm in STUDENT_ARMS if arm in scores]
+    # The control is to learn nothing.
+    students = {
+        arm: scores[arm]
+        for arm in STUDENT_ARMS
+        if arm in scores and arm != "control"
+    }
     warnings = []
     if {"teacher", "alone"} <= set(scores):
         teacher, alone = scores["teacher"], scores["alone"]
@@ -113,10 +119,18 @@ def score_warnings(task, references, result):
                 "a better teacher."
             )
     trivial = task.trivial_score(references)
-    if students and max(students) < trivial + CLEARLY_BETTER:
+    poor = {
+        arm: score
+        for arm, score in students.items()
+        if score < trivial + CLEARLY_BETTER
+    }
+    if poor:
+        named = ", ".join(
+            f"{arm_title(arm)} {score:.3f}" for arm, score in poor.items()
+        )
         warnings.append(
-            f"No student is clearly better ({max(students):.3f}) than answers "
-            f"that ignore the text ({trivial:.3f}): train for more steps, or "
-            "on more rows, before anything is read from this comparison."
+            "Not clearly better than answers that ignore the text "
+            f"({trivial:.3f}): {named}. Train for more steps, or on more rows, "
+            "before anything is read from this comparison."
         )
     return warnings

@@ -296,7 +296,8 @@ class TestSkippedSteps:
     """A loss scale that is too large at first leaves steps out."""
 
     def train(self, folder, callbacks=()):
-        return train(folder, callbacks, iter(range(9)).__next__, loss_scale=2.0**20)
+        score = iter(range(9)).__next__
+        return train(folder, callbacks, score, loss_scale=2.0**20)
 
     @pytest.mark.parametrize("batches", [2, 5, 7])
     def test_killed_one_goes_on_exactly(self, tmp_path, batches):
