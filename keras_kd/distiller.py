@@ -1,6 +1,7 @@
 """The Distiller: a Keras model that trains a student on a teacher."""
 
 import contextlib
+import warnings
 
 import keras
 from keras import ops
@@ -20,6 +21,13 @@ from keras_kd.model_checks import check_schedules
 from keras_kd.models.inference_encoder import for_inference
 from keras_kd.models.layer_outputs import observe
 from keras_kd.models.weight_quantization import WeightQuantization
+
+NO_TEACHER = (
+    "The rows to evaluate come without the teacher's outputs: `loss` is that "
+    "of the labels alone, which is not what is trained. Missing: {}. Give "
+    "`targets` to `evaluation_batches`, or the Distiller a live teacher, and "
+    "it is."
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_kd")
@@ -352,9 +360,11 @@ class Distiller(keras.Model):
         """The row weights of each loss, by name.
 
         Validation rows may come without the teacher's outputs: they are then
-        scored on the labels alone.
+        scored on the labels alone, with a warning.
         """
         has_teacher = batch.TEACHER in targets or self.teacher is not None
+        if not (training or has_teacher) and self.losses_by_name:
+            warnings.warn(NO_TEACHER.format(list(self.losses_by_name)))
         return self.objective.row_weights(
             targets, sample_weight, training or has_teacher
         )
@@ -434,6 +444,8 @@ class Distiller(keras.Model):
             for name, metric in self._loss_metrics.items()
             if name not in measured
         ]
+        if not measured:
+            skipped.append(self._loss_tracker)
         if batch.LABELS not in targets:
             skipped.append(self._compile_metrics)
         return self._results(skipped)
@@ -460,6 +472,8 @@ class Distiller(keras.Model):
             count = getattr(metric, "count", None)
             if metric.name not in logs if count is None else not count.numpy():
                 results.pop(metric.name, None)
+        if "loss" not in logs:  # Rows were counted, but nothing was measured.
+            results.pop("loss", None)
         return results
 
     # === Steps ===

@@ -547,6 +547,7 @@ class TestAccumulation:
 
 
 class TestWhatIsNotMeasuredIsNotLogged:
+    @pytest.mark.filterwarnings("ignore:The rows to evaluate")
     def test_validation_rows_without_teacher_targets(self, tmp_path):
         x, y = data()
         held_out = x, {"labels": y["labels"]}
@@ -580,6 +581,24 @@ class TestWhatIsNotMeasuredIsNotLogged:
         ) == (expected)
         # As a list: the total, the loss on labels, the accuracy.
         assert len(distiller.evaluate(*held_out, verbose=0)) == 3
+
+    def test_a_loss_that_is_not_the_one_of_training_is_warned_of(self):
+        x, y = data()
+        distiller = compiled(bag(), losses=[SoftTargets()])
+        distiller.evaluate(x, y, verbose=0)  # No warning, which would raise.
+        with pytest.warns(UserWarning, match="alone.*Missing: .'soft_targets'"):
+            compiled(bag(), losses=[SoftTargets()]).evaluate(
+                x, {"labels": y["labels"]}, verbose=0
+            )
+
+    @pytest.mark.filterwarnings("ignore:The rows to evaluate")
+    def test_no_loss_at_all(self):
+        x, y = data()
+        distiller = Distiller(bag(), losses=[SoftTargets()])
+        distiller.compile("sgd", metrics=["accuracy"])
+        held_out = x, {"labels": y["labels"]}
+        results = distiller.evaluate(*held_out, return_dict=True, verbose=0)
+        assert set(results) == {"accuracy"}
         assert "soft_targets_loss" in distiller.evaluate(
             x, y, return_dict=True, verbose=0
         )
