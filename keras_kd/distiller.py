@@ -397,7 +397,8 @@ class Distiller(keras.Model):
     def penalty(self):
         """The sum of the student's own losses, such as weight decay."""
         total = ops.zeros((), self.objective.dtype)
-        for penalty in self.student.losses:
+        rounded = self._rounding.penalties if self._rounding else []
+        for penalty in [*self.student.losses, *rounded]:
             total = total + ops.cast(ops.sum(penalty), self.objective.dtype)
         return total
 

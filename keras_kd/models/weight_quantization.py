@@ -57,6 +57,7 @@ class WeightQuantization:
             )
         self.quantization = quantization
         self._variables = model.variables
+        self.penalties = []
         # The axes that share a scale, and the bits of a number.
         self._grids = {
             id(weight): (axes, bits)
@@ -77,14 +78,16 @@ class WeightQuantization:
 
         Returns:
             What it returns. Gradients reach the unrounded weights, and what
-            the model changes in itself, such as random states, is kept.
+            the model changes in itself, such as random states, is kept;
+            `penalties` are what its layers have added to the loss meanwhile.
         """
         before = [
             (variable, ops.convert_to_tensor(self._seen(variable)))
             for variable in self._variables
         ]
-        with keras.StatelessScope(state_mapping=before) as scope:
+        with keras.StatelessScope(before, collect_losses=True) as scope:
             result = function()
+        self.penalties = scope.losses
         for variable, value in before:
             after = scope.get_current_value(variable)
             if after is not value:

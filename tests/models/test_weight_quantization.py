@@ -153,6 +153,36 @@ class TestTraining:
             moved = moved or np.abs(own - first).max() > 1e-4
         assert moved
 
+    @pytest.mark.parametrize("accumulation_steps", [1, 2])
+    def test_what_layers_add_to_the_loss_stays(self, accumulation_steps):
+        results, gradients = [], []
+        x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+        y = {"teacher": {"logits": x[:, :2]}}
+        for quantization in ("dynamic", None):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((4,))
+            hidden = keras.layers.Dense(3, activity_regularizer="l2")(inputs)
+            hidden = keras.layers.ActivityRegularization(l1=0.1)(hidden)
+            model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+            with WeightQuantization(model, "dynamic").applied():
+                rounded_ones = model.get_weights()
+            if quantization is None:
+                model.set_weights(rounded_ones)
+            before = model.get_weights()
+            distiller = make_distiller(
+                model, quantization, accumulation_steps=accumulation_steps
+            )
+            logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
+            distiller.train_on_batch(x, y)
+            results.append(logs["loss"] - logs["soft_targets_loss"])
+            gradients.append(
+                [a - b for a, b in zip(model.get_weights(), before)]
+            )
+        assert results[0] == pytest.approx(results[1], rel=1e-4)
+        assert results[0] > 0.1
+        for one, other in zip(*gradients):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
     def test_dropout_goes_on(self):
         masks = []
         for quantization in (None, "dynamic"):
