@@ -27,6 +27,18 @@ class DistillationLoss:
 
     Raises:
         ValueError: A weight that is negative, or a schedule that comes to be.
+
+    Example:
+
+    >>> class Distance(DistillationLoss):
+    ...     outputs = ("logits",)
+    ...
+    ...     def per_example(self, student, teacher, context):
+    ...         gaps = student["logits"] - teacher["logits"]
+    ...         return ops.sum(ops.abs(gaps), axis=-1)
+    >>> values = Distance()({"logits": [[1.0, 2.0]]}, {"logits": [[1.0, -1.0]]})
+    >>> [float(value) for value in values]
+    [3.0]
     """
 
     outputs = ()  # Names of the outputs that student and teacher must have.
@@ -78,6 +90,12 @@ class DistillationLoss:
 
     def __call__(self, student, teacher, **context):
         """The loss of each example; takes what `LossContext` has."""
+        if not (self.student_outputs or self.teacher_outputs):
+            raise ValueError(
+                f"Loss '{self.name}' must say what it reads. Received: no "
+                f"names. Give {type(self).__name__} the names of outputs, for "
+                'example outputs = ("logits",).'
+            )
         context = LossContext(**context)
         student = self._outputs_of("student", student, self.student_outputs)
         teacher = self._outputs_of("teacher", teacher, self.teacher_outputs)
@@ -92,7 +110,17 @@ class DistillationLoss:
             }
             for outputs in (student, teacher)
         )
-        return self.per_example(student, teacher, context)
+        values = ops.convert_to_tensor(
+            self.per_example(student, teacher, context)
+        )
+        if len(values.shape) != 1:
+            raise ValueError(
+                f"`per_example` of loss '{self.name}' must give one value an "
+                "example, `[batch]`. Received the shape "
+                f"{tuple(values.shape)}. Take the mean, or the sum, over all "
+                "other axes alone."
+            )
+        return values
 
     def _outputs_of(self, role, outputs, names):
         missing = [name for name in names if name not in outputs]

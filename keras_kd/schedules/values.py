@@ -21,7 +21,14 @@ def lowest_value(value):
 
     Returns:
         A float; NaN where a value is not a number.
+
+    Raises:
+        TypeError: A string, which `float` would read.
     """
+    if isinstance(value, str):
+        raise TypeError(
+            f"A number or a schedule is needed. Received: '{value}', a string."
+        )
     if not callable(value):
         return float(value)
     lowest = getattr(value, "lowest", None)

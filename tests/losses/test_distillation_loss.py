@@ -8,6 +8,7 @@ from keras import ops
 from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.distillation_loss import weighted_mean
 from keras_kd.losses.distillation_loss import weighted_sums
+from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.schedules import LinearWarmupDecay
 
 
@@ -108,8 +109,29 @@ class TestCall:
         assert "Let the model" in message
 
     def test_a_loss_without_a_function(self):
+        class Nothing(DistillationLoss):
+            outputs = ("logits",)
+
+        logits = {"logits": [[0.0]]}
         with pytest.raises(TypeError, match="must define `per_example`"):
+            Nothing()(logits, logits)
+
+    def test_a_loss_that_reads_nothing(self):
+        with pytest.raises(ValueError, match=r'outputs = \("logits",\)'):
             DistillationLoss()({}, {})
+
+    @pytest.mark.parametrize("shape", [(), (2, 3)])
+    def test_other_shapes_than_one_value_an_example(self, shape):
+        class Distance(DistillationLoss):
+            outputs = ("logits",)
+
+            def per_example(self, student, teacher, context):
+                return ops.zeros(shape)
+
+        logits = {"logits": np.zeros((2, 3))}
+        with pytest.raises(ValueError, match="one value an example") as error:
+            Distance()(logits, logits)
+        assert f"Received the shape {shape}" in str(error.value)
 
 
 class TestSettings:
@@ -124,6 +146,12 @@ class TestSettings:
     def test_weights_below_zero_or_nan_are_refused(self, weight):
         with pytest.raises(ValueError, match="zero or more. Received: "):
             SquaredHTTPDistance(weight=weight)
+
+    def test_strings_are_no_numbers(self):
+        with pytest.raises(TypeError, match="Received: '2', a string"):
+            SquaredHTTPDistance(weight="2")
+        with pytest.raises(TypeError, match="Received: '2', a string"):
+            SoftTargets(temperature="2")
 
     def test_weight_may_be_a_schedule(self):
         loss = SquaredHTTPDistance(weight=LinearWarmupDecay(1.0, 4))
