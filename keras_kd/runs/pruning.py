@@ -4,6 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
+# How Keras names biases, and the weights of normalisations.
+SPARED = ("bias", "gamma", "beta")
+
 
 class MagnitudePruning(keras.callbacks.Callback):
     """Sets a growing share of each table and kernel to zero, smallest first.
@@ -53,7 +56,7 @@ class MagnitudePruning(keras.callbacks.Callback):
                 "Pruning needs the TensorFlow backend. Received: "
                 f"'{keras.config.backend()}'."
             )
-        self.pruned = [w for w in model.trainable_weights if len(w.shape) > 1]
+        self.pruned = prunable_weights(model)
         self.sparsity, self.begin, self.end = sparsity, begin, end
         self.every = every
         self._masks = None
@@ -114,12 +117,20 @@ def kept(weight, share):
     return stay.reshape(values.shape)
 
 
+def prunable_weights(model):
+    """The trainable tables and kernels of a model."""
+    # By name, too: a GRU's bias and those of attention have two axes.
+    return [
+        weight
+        for weight in model.trainable_weights
+        if len(weight.shape) > 1 and weight.name not in SPARED
+    ]
+
+
 def share_of_zeros(model):
     """The share of zeros in the weights of a model that may be pruned."""
     weights = [
-        ops.convert_to_numpy(weight)
-        for weight in model.trainable_weights
-        if len(weight.shape) > 1
+        ops.convert_to_numpy(weight) for weight in prunable_weights(model)
     ]
     zeros = sum(int((weight == 0).sum()) for weight in weights)
     return zeros / sum(weight.size for weight in weights)

@@ -82,6 +82,21 @@ class TestTraining:
         biases = [w.numpy() for w in model.weights if w.name == "bias"]
         assert all(np.abs(bias).min() > 0 for bias in biases)
 
+    def test_biases_with_two_axes_stay(self):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((3, 6))
+        both = keras.layers.GRU(5, return_sequences=True)(inputs)
+        both = keras.layers.MultiHeadAttention(2, 4)(both, both)
+        both = keras.layers.LayerNormalization(axis=[1, 2])(both)
+        model = keras.Model(inputs, keras.layers.Flatten()(both))
+        pruned = MagnitudePruning(model, 0.5, 1, 10).pruned
+        names = ["kernel", "recurrent_kernel"] + 4 * ["kernel"]
+        assert [weight.name for weight in pruned] == names
+        for weight in pruned:
+            weight.assign(np.ones(weight.shape))
+        # The GRU's bias begins as zeros, which no pruning made.
+        assert share_of_zeros(model) == 0
+
     def test_no_negative_zeros(self):
         model = make_model()
         fit(model, MagnitudePruning(model, 0.5, 1, 10, every=1), 20)
