@@ -201,9 +201,12 @@ class TaughtRun:
         name = self.configuration.teacher_runtime
         if name == "keras" or self.targets is None:
             return None
-        path = self.targets.folder / "beside_keras.json"
+        rows = self.rows.validation
+        # Runs with other validation rows, or another task, share the folder.
+        keys = rows.keys().tobytes().hex()
+        name = f"beside_keras-{short_hash([self.task.to_dict(), keys])}.json"
+        path = self.targets.folder / name
         if not path.exists():
-            rows = self.rows.validation
             moved = self._targets_of(self.targets, rows)
             exact = predict(
                 self.task,

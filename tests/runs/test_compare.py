@@ -183,6 +183,17 @@ class TestSecondRun:
         assert result["comparison"] == miniature.result["comparison"]
         self.check_control(result)
 
+    def test_what_the_runtime_moves_is_of_these_validation_rows(self, again):
+        comparison = again()
+        comparison.prepare()
+        comparison.prepare_teacher()
+        comparison.configuration.teacher_runtime = "litert-int8"
+        assert comparison.what_the_runtime_moves()["rows"] == 24
+        # Another run, which has the same teacher and cache.
+        fewer = comparison.rows.validation.select(slice(10))
+        comparison.rows = dataclasses.replace(comparison.rows, validation=fewer)
+        assert comparison.what_the_runtime_moves()["rows"] == 10
+
     def check_control(self, result):
         """Other rows' targets and no labels must not help."""
         control = result["control"]
