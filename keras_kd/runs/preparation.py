@@ -224,6 +224,9 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         "tokenizer": tokenizer.fingerprint,
         "max_length": configuration.max_length,
     }
+    if configuration.delimiter is not None:
+        # Left out else: rows that were made without one keep their folder.
+        fingerprint["delimiter"] = configuration.delimiter
     counts, ids = collections.Counter(empty_texts=0), {}
 
     def counted():

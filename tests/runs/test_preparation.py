@@ -222,6 +222,19 @@ def test_rows_of_other_things_are_made_anew(tmp_path, prepare, change):
         )
 
 
+def test_another_delimiter_makes_other_rows(tmp_path, prepare):
+    train = tmp_path / "train.csv"
+    train.write_text(
+        "".join(f"{text};{s},{s}\n" for text, s in tiny.make_rows(40))
+    )
+    labels = ["bad", "good", "bad,bad", "good,good"]
+    settings = {"train": train, "text": 0, "label": 1, "labels": labels}
+    by_semicolon = prepare(delimiter=";", **settings)
+    by_comma = prepare(delimiter=",", **settings)
+    assert not [text for text in texts(by_semicolon.labelled) if ";" in text]
+    assert all(";" in text for text in texts(by_comma.labelled))
+
+
 class TestFindLabels:
     def find(self, tmp_path, column, teacher_labels=None, **settings):
         rows = [(f"text {i}", label) for i, label in enumerate(column)]
