@@ -124,14 +124,18 @@ def study(kind, configuration, folder, values=None, command="", say=print):
 def _run(configuration, folder, command, say):
     """A cell's result, read where it is done."""
     run = RunFolder.start(folder, configuration, say=say)
+    keras.backend.clear_session()  # The students before are done with.
+    comparison = Comparison(configuration, run, say=say)
+    comparison.callbacks = tensorboard(comparison)
     file = folder / METRICS
     if file.exists():
         result = read_json(file)
         if result["configuration"] == configuration.to_dict():
+            # Of the data and the teacher that stand there now?
+            comparison.prepare()
+            if "distilled" in configuration.arms:
+                comparison.prepare_teacher()
             return result
-    keras.backend.clear_session()  # The students before are done with.
-    comparison = Comparison(configuration, run, say=say)
-    comparison.callbacks = tensorboard(comparison)
     with verdict_noted(run):
         result = comparison.execute()
     write_report(folder, {**result, "command": command})

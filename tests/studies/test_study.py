@@ -139,6 +139,28 @@ class TestTemperature:
         with pytest.raises(ConfigurationError, match="A run stands in"):
             study("temperature", changed, folder, ["1"], say=[].append)
 
+    @pytest.mark.parametrize("what", ["data", "teacher"])
+    def test_results_of_other_data_and_teachers_are_refused(
+        self, temperatures, settings, tmp_path, what
+    ):
+        folder, _, _ = temperatures
+        file = Path(settings["train"])
+        changed = file.read_bytes() + b"a poor film,bad\n"
+        if what == "teacher":
+            file = Path(settings["teacher"]) / "model.keras"
+            tiny.write_teacher(tmp_path / "other", scale=13.0)
+            changed = (tmp_path / "other" / file.name).read_bytes()
+        before = file.read_bytes()
+        try:
+            file.write_bytes(changed)
+            with pytest.raises(ConfigurationError, match=f"The {what} of the"):
+                study(
+                    "temperature", Configuration(**settings), folder, ["1"],
+                    say=[].append,
+                )  # fmt: skip
+        finally:
+            file.write_bytes(before)
+
 
 @pytest.mark.slow
 def test_methods(settings, tmp_path):
