@@ -107,6 +107,12 @@ def check_outputs(
             for name, values in by_keras.items()
         ]
     )
+    if not len(same):
+        raise ExportError(
+            "The rows hold nothing that is decided. Expected one decision or "
+            "more, to compare the file's with those of Keras. Give real "
+            "validation rows, with the padding mask that belongs to them."
+        )
     report["agreement"] = float(same.mean())
     if quantization not in FLOATS and report["agreement"] < MINIMUM_AGREEMENT:
         raise ExportError(

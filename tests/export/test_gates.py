@@ -103,6 +103,22 @@ def test_float_files_are_held_to_the_logits_of_every_kind():
                 check(values, values + 2.5 * tolerance, kind=kind, how=how)
 
 
+@pytest.mark.parametrize("how", ["dynamic", "float32"])
+def test_a_file_of_which_nothing_is_compared_is_refused(how):
+    outputs = np.zeros((2, 3, 2), "float32")
+    file = outputs + (9.0 if how == "dynamic" else 0.0)
+    with pytest.raises(ExportError, match="hold nothing that is decided"):
+        check_outputs(
+            how, {"logits": outputs}, {"logits": file}, np.ones((2, 3)),
+            kind="token_tagging",
+            decide=lambda logits: np.full(logits.shape[:2], -1),
+        )  # fmt: skip
+    with pytest.raises(ExportError, match="hold nothing that is decided"):
+        check_outputs(
+            how, {"logits": outputs}, {"logits": file}, np.zeros((2, 3))
+        )
+
+
 # === Regression ===
 
 

@@ -349,6 +349,8 @@ def test_other_tokens_in_the_graph_are_counted_and_refused(
     with pytest.raises(ExportError, match="other tokens for 2 of 2 .*'a fine"):
         export_saved_model(*arguments, ["a fine film", "a world"])
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ExportError, match="1 of 1 .*At most 0 are expected"):
+        export_saved_model(*arguments, ["a fine film"])
     report = export_saved_model(*arguments, ["a fine film", "the world"])
     assert report["rows_with_other_tokens"] == 1
 
@@ -366,6 +368,8 @@ def test_arguments_that_cannot_be_right_are_refused(
     refused("3 wide.*1 labels", sample=rows, labels=["yes"])
     refused("`sample` must hold some rows")
     refused("`sample` must hold some rows", sample=[])
+    none = {name: values[:0] for name, values in rows.items()}
+    refused("`sample` must hold some rows", sample=none)
     refused("`max_length` is needed", tokenizer=tokenizer, sample=TEXTS)
     with_tokens = {"tokenizer": tokenizer, "max_length": MAX_LENGTH}
     refused("list of texts", sample=TEXTS[0], **with_tokens)
