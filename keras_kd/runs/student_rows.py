@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from keras_kd.atomic_files import folder_aside
 from keras_kd.data.mediapipe_tokens import read_as_mediapipe
 from keras_kd.data.retokenization import retokenize
 from keras_kd.data.retokenization import texts_of
@@ -38,7 +39,8 @@ def student_tokenizer(configuration, prepared, teacher_tokenizer, folder):
             configuration.vocabulary_size,
             lowercase=configuration.lowercase,
         )
-        tokenizer.save(folder)
+        with folder_aside(folder) as temporary:
+            tokenizer.save(temporary)
     return Tokenizer.from_folder(folder)
 
 
