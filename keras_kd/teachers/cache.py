@@ -94,6 +94,10 @@ class TeacherTargets:
 
     def _map_shards(self):
         tensors = [read_tensors(self.folder / name) for name in self._shards]
+        found = {name for shard in tensors for name in shard}
+        # Row i of a table of tokens is not the i-th row's.
+        kept = {name for name in found if lengths_of(name) in found}
+        self.per_token = tuple(sorted(kept.union(self.per_token)))
         self._outputs = [self._outputs_of(shard) for shard in tensors]
         keys = [as_keys(shard[KEYS]) for shard in tensors]
         sizes = [len(shard) for shard in keys]

@@ -76,6 +76,17 @@ class TestCache:
             np.testing.assert_array_equal(found["logits"][number], expected)
         np.testing.assert_array_equal(found["pooled"], [[22.0], [9.0], [23.0]])
 
+    def test_what_has_tokens_is_found_in_the_folder(self, rows, tmp_path):
+        targets = TeacherTargets(tmp_path / "t", {"of": "x"}, ["logits"])
+        targets.label(runtime(), rows.select([0, 2]))
+        targets = TeacherTargets(tmp_path / "t", {"of": "x"})
+        # Further ones are kept in the same way.
+        assert targets.label(runtime(), rows) == 2
+        found = targets.lookup(rows.keys())
+        assert set(found) == {"logits", "pooled"}
+        for logits, ids in zip(found["logits"], IDS):
+            np.testing.assert_array_equal(logits[:, 0], 10 * np.array(ids))
+
     def test_only_real_tokens_are_kept(self, rows, tmp_path):
         targets = TeacherTargets(tmp_path / "t", {"of": "x"}, ["logits"])
         targets.label(runtime(), rows)
