@@ -122,7 +122,8 @@ def for_inference(model):
 def is_plain_encoder(layer):
     """Whether it is a float32 `TransformerEncoder` that normalises last.
 
-    A model that is given its attention scores, too, is not helped.
+    A model that is given its attention scores, too, is not helped, nor one
+    whose heads don't divide its width, or that regularises what it gives.
     """
     kind = type(layer)
     return (
@@ -130,6 +131,9 @@ def is_plain_encoder(layer):
         and kind.__module__.startswith("keras_hub.")
         and layer.compute_dtype == "float32"
         and not layer.normalize_first
+        and not layer.activity_regularizer
+        # Keras cuts the heads' width down to a whole number.
+        and layer._feedforward_output_dense.units % layer.num_heads == 0
         and not any(
             node.arguments.kwargs.get("return_attention_scores")
             for node in layer._inbound_nodes

@@ -125,11 +125,16 @@ def test_other_models_are_given_back():
     half = backbone(dtype="mixed_bfloat16")
     assert for_inference(half) is half
     states = keras.Input((None, 8))
-    first = keras_hub.layers.TransformerEncoder(
-        16, num_heads=2, normalize_first=True
-    )
-    for outputs in (keras.layers.Dense(2)(states), first(states)):
-        model = keras.Model(states, outputs)
+    others = [
+        keras_hub.layers.TransformerEncoder(16, **{"num_heads": 2, **options})
+        for options in (
+            {"normalize_first": True},
+            {"num_heads": 3},
+            {"activity_regularizer": "l2"},
+        )
+    ]
+    for layer in (keras.layers.Dense(2), *others):
+        model = keras.Model(states, layer(states))
         assert for_inference(model) is model
     subclassed = _Subclassed()
     assert for_inference(subclassed) is subclassed

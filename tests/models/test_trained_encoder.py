@@ -134,7 +134,13 @@ def test_without_training_nothing_is_dropped():
 
 @pytest.mark.parametrize(
     "options",
-    [{"normalize_first": True}, {"dtype": "mixed_bfloat16"}, {"dropout": 1}],
+    [
+        {"normalize_first": True},
+        {"dtype": "mixed_bfloat16"},
+        {"dropout": 1},
+        {"num_heads": 3},
+        {"activity_regularizer": "l2"},
+    ],
     ids=str,
 )
 def test_layers_that_differ_are_left_to_keras(options):
