@@ -16,8 +16,7 @@ class BlockRecurrent(keras.layers.Layer, abc.ABC):
     of the layer, and is in the graph that is trained alone: no model is saved
     with it.
 
-    Padding has to be on the right. States there are zeros, where Keras repeats
-    the last ones.
+    Padding has to be on the right. States there are zeros, as in Keras.
 
     Args:
         layer: A built layer of which `computes_the_same` is true.

@@ -26,7 +26,11 @@ PARTS = ("labelled", "unlabelled", "validation", "test")
 
 @dataclass
 class PreparedRows:
-    """The rows of a run. No text stands in two of its parts.
+    """The rows of a run.
+
+    What is split from one file has no text in common, and unlabelled rows share
+    none with validation or test. Files that are given may overlap: `counts` and
+    `warnings` say what validation and test have in common with other parts.
 
     Attributes:
         labelled: Rows that fine-tune the teacher and train both students.
