@@ -57,7 +57,7 @@ def label_shard(
         if progress is not None:
             progress(len(chosen))
     positions = np.concatenate([chosen for chosen, _ in collected])
-    lengths = rows.lengths(tokens) if per_token else None
+    lengths = rows.lengths(tokens, positions) if per_token else None
     tensors = _tensors(rows, positions, collected, per_token, lengths)
     keys = rows.column("target_key", positions)
     name = hashlib.blake2b(keys.tobytes(), digest_size=8).hexdigest()
@@ -99,14 +99,11 @@ def _tensors(rows, positions, collected, per_token, lengths):
 
 def _without_padding(collected, name, lengths):
     """An output for each token of the rows of a shard."""
+    rows = (
+        row for _, outputs in collected for row in np.asarray(outputs[name])
+    )
     return TokenOutputs.join(
-        [
-            values[:length]
-            for chosen, outputs in collected
-            for values, length in zip(
-                np.asarray(outputs[name]), lengths[chosen]
-            )
-        ]
+        [row[:length] for row, length in zip(rows, lengths, strict=True)]
     )
 
 

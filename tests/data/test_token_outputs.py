@@ -8,6 +8,7 @@ from keras_kd.data.pipeline import training_batches
 from keras_kd.data.token_outputs import TokenOutputs
 from keras_kd.inference import predict_rows
 from keras_kd.teachers.cache import TeacherTargets
+from keras_kd.teachers.target_shards import label_shard
 
 IDS = [[2, 4, 3], [2, 5, 6, 7, 3], [2, 3], [2, 8, 9, 3]]
 
@@ -92,6 +93,19 @@ class TestCache:
         targets.label(runtime(), rows)
         values = targets.lookup(rows.keys())["logits"].values
         assert len(values) == sum(map(len, IDS)) and values.max() < 99
+
+    def test_a_shard_asks_for_the_lengths_of_its_own_rows(
+        self, rows, tmp_path, monkeypatch
+    ):
+        lengths, asked = type(rows).lengths, []
+
+        def counting(*args):
+            asked.append(lengths(*args))
+            return asked[-1]
+
+        monkeypatch.setattr(type(rows), "lengths", counting)
+        label_shard(tmp_path, {}, runtime(), rows, np.array([2, 0]), ["logits"])
+        assert max(map(len, asked)) == 2
 
     def test_a_token_that_is_nan(self, rows, tmp_path):
         names, predict = runtime()
