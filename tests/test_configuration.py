@@ -67,6 +67,13 @@ def test_refusal_names_setting_value_and_range(name, value, allowed):
     assert allowed in message
 
 
+def test_a_delimiter_is_for_one_file_of_the_run_at_least():
+    for table in ("b.tsv", "b.CSV.gz"):
+        Configuration(train="a.jsonl", unlabelled=table, delimiter=";")
+    with pytest.raises(ConfigurationError, match="`delimiter` .* left out"):
+        Configuration(train="a.jsonl", unlabelled="b.txt", delimiter=";")
+
+
 def test_refusal_names_the_one_of_several_values():
     with pytest.raises(ConfigurationError) as error:
         Configuration(arms=["alone", "nobody"])

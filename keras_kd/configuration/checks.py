@@ -23,9 +23,10 @@ def check(configuration):
     follow from others are filled in.
     """
     for part in (
-        _check_choices, _check_numbers, _check_augmentation, _check_layers,
-        _check_steps, _check_tokens, _check_lists, _check_teachers,
-        _check_teacher_layers, _check_framework, _check_quantization,
+        _check_choices, _check_numbers, _check_delimiter, _check_augmentation,
+        _check_layers, _check_steps, _check_tokens, _check_lists,
+        _check_teachers, _check_teacher_layers, _check_framework,
+        _check_quantization,
     ):  # fmt: skip
         part(configuration)
 
@@ -64,6 +65,25 @@ def _check_numbers(configuration):
         refuse("teacher_floor", floor, "from 0 to 1")
     if configuration.max_length < 8:
         refuse("max_length", configuration.max_length, "8 or more")
+
+
+def _check_delimiter(configuration):
+    """Refuses a delimiter where no source of the run has one."""
+    sources = [
+        configuration.train,
+        configuration.validation,
+        configuration.test,
+        configuration.unlabelled,
+    ]
+    given = [source.lower() for source in sources if source is not None]
+    if configuration.delimiter is None or not given:
+        return
+    if not any(
+        source.removesuffix(".gz").endswith(choices.DELIMITED)
+        for source in given
+    ):
+        which = "left out where no file is a .csv or .tsv"
+        refuse("delimiter", configuration.delimiter, which)
 
 
 def _check_augmentation(configuration):

@@ -5,6 +5,8 @@ TASKS = (
     "classification", "multi_label", "regression", "token_tagging",
     "question_answering",
 )  # fmt: skip
+# Files whose columns have a delimiter between them.
+DELIMITED = (".csv", ".tsv")
 ANSWER_SCORINGS = ("squad", "cmrc")
 TASKS_OF_TOKENS = ("token_tagging", "question_answering")
 # Tasks whose logits have no names.

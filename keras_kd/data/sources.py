@@ -60,7 +60,8 @@ def read_examples(
         id_column: Column of the example ids. By default the id is
             `"<file name>:<line number>"` (the row number in `.parquet`, in a
             JSON array and in TFDS).
-        delimiter: What separates columns, if not what the suffix says.
+        delimiter: What separates the columns of a `.csv` or `.tsv`, if not
+            what the suffix says. Other sources are read without it.
         split: The split of a TFDS source, such as `"train"`; for it alone.
         encoding: Of text files. A byte order mark of UTF-8 is dropped.
 
@@ -84,7 +85,7 @@ def read_examples(
             "Expected the name of the text column. Received: text=None."
         )
     if str(source).startswith(PREFIX):
-        _refuse(source, "tfds", names, delimiter=delimiter)
+        _refuse_indices(source, names)
         place = f"{source}/{split}"
         rows = read_prepared(str(source), split, list(wanted.values()))
     else:
@@ -170,9 +171,6 @@ def _open_file(path, wanted, delimiter, encoding):
         quotes = kind == ".csv"
         rows = read_delimited(path, columns, delimiter, quotes, encoding)
         return wanted, rows
-    _refuse(path, kind, wanted, delimiter=delimiter)
-    if kind == ".parquet":
-        return wanted, read_parquet(path, columns)
     if kind == ".txt":
         # The default column names are no request for these columns.
         if wanted.get("label", "label") != "label" or set(wanted) - {
@@ -185,20 +183,24 @@ def _open_file(path, wanted, delimiter, encoding):
             )
         rows = ((n, (line,)) for n, line in read_lines(path, encoding))
         return {"text": "text"}, rows
+    _refuse_indices(path, wanted)
+    if kind == ".parquet":
+        return wanted, read_parquet(path, columns)
     return wanted, read_json_rows(path, columns, encoding, kind == ".json")
 
 
-def _refuse(source, kind, names, delimiter):
-    """Refuses what only .csv and .tsv have."""
-    indices = {
-        role: name for role, name in names.items() if isinstance(name, int)
-    }
-    if delimiter is None and not (indices and kind != ".txt"):
-        return
-    raise DataError(
-        f"{source}: a delimiter and columns by index are for .csv and .tsv. "
-        f"Received: delimiter={delimiter!r}, {indices}. Name the columns."
-    )
+def _refuse_indices(source, names):
+    """Refuses columns by index, which only .csv and .tsv have."""
+    indices = [
+        f"{role}={name}"
+        for role, name in names.items()
+        if isinstance(name, int)
+    ]
+    if indices:
+        raise DataError(
+            f"{source}: columns by index are for .csv and .tsv. Received: "
+            f"{', '.join(indices)}. Name the columns."
+        )
 
 
 def _make_examples(rows, roles, place, source):

@@ -284,8 +284,22 @@ class TestFaults:
 
     def test_indices_are_for_delimited_files(self, tmp_path):
         path = write(tmp_path / "a.jsonl", CONTENTS["rows.jsonl"])
-        fails("by index", ".tsv", source=path, text=0, label=1)
-        fails("delimiter", ".tsv", source=path, delimiter=",")
+        fails(".tsv. Received: text=0, label=1.", source=path, text=0, label=1)
+
+    @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.txt"])
+    def test_other_files_are_read_without_the_delimiter(self, tmp_path, name):
+        """A run has one delimiter, and files of several kinds."""
+        path = write(tmp_path / name, CONTENTS.get(name, "A fine film.\n"))
+        first = next(read_examples(path, delimiter=";"))
+        assert first.fields == ("A fine film.",)
+
+    def test_parquet_is_read_without_the_delimiter(self, tmp_path):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        path = tmp_path / "a.parquet"
+        parquet.write_table(pyarrow.table({"text": ["a"]}), path)
+        (row,) = read_examples(path, label=None, delimiter=";")
+        assert row.fields == ("a",)
 
     def test_text_files_have_no_columns(self, tmp_path):
         path = write(tmp_path / "a.txt", "a\n")
