@@ -171,7 +171,7 @@ class TestColumns:
 
     def test_near_name(self, refused, write):
         path = write(f"Text,label\n{GOOD}")
-        refused("has no column 'text'", "Did you mean 'text'?", train=path)
+        refused("has no column 'text'", "Did you mean 'Text'?", train=path)
 
     def test_ragged_row(self, refused, write):
         path = write(f"text,label\n{GOOD}great, truly,good\n")

@@ -191,7 +191,7 @@ class TestHelp:
         ("command", "words"),
         [
             ("label", ["--train", "--cache", "--run", "--shard I/N"]),
-            ("evaluate", ["RUN", "--data", "--split", "--file"]),
+            ("evaluate", ["RUN", "--data", "--file", "--text COLUMN"]),
             ("predict", ["RUN", "texts", "stdin"]),
             ("export", ["RUN", "--format", "--quantize", "--length"]),
             ("inspect", ["FILE"]),
@@ -668,6 +668,46 @@ class TestEvaluate:
         assert status == 1
         assert str(miniature.folder / name) in err
         assert out == ""
+
+    def test_a_file_with_other_columns(self, run, miniature, tmp_path):
+        data = tmp_path / "new.csv"
+        data.write_text("caf\xe9;stars\nit was great;good\n", "latin-1")
+        status, out, _ = run(
+            "evaluate", miniature.folder, "--data", data, "--text", "caf\xe9",
+            "--label", "stars", "--delimiter", ";", "--encoding", "latin-1",
+        )  # fmt: skip
+        assert status == 0
+        assert json.loads(out)["rows"] == 1
+
+    def test_messages_name_its_flags(self, run, miniature, tmp_path):
+        data = tmp_path / "new.csv"
+        data.write_text("text;label\nit was great;good\n")
+        arguments = ["evaluate", miniature.folder, "--data", data]
+        assert "Give --delimiter=';'." in run(*arguments)[2]
+        _, _, err = run(*arguments, "--text", "review", "--delimiter", ";")
+        assert "(--text=0). A file without labels is for --unlabelled" in err
+
+    @pytest.mark.parametrize(
+        ("settings", "arguments"),
+        [
+            ({}, ["--text-pair", "b"]),
+            ({"task": "token_tagging"}, ["--delimiter", ";"]),
+            ({"task": "question_answering"}, ["--text", "question"]),
+        ],
+    )
+    def test_columns_that_the_task_has_not(
+        self, run, monkeypatch, settings, arguments
+    ):
+        configuration = Configuration(**settings)
+        student = types.SimpleNamespace(
+            run=types.SimpleNamespace(configuration=configuration)
+        )
+        monkeypatch.setattr(
+            student_commands, "_open_student", lambda folder: student
+        )
+        status, _, err = run("evaluate", "run", "--data", "a.csv", *arguments)
+        assert status == 1
+        assert f"{arguments[0]} must be left out for a run " in err
 
     def test_data_is_needed(self, run, miniature):
         status, _, err = run("evaluate", miniature.folder)

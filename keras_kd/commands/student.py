@@ -9,7 +9,19 @@ from pathlib import Path
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command_on_run
 from keras_kd.configuration.errors import ConfigurationError
+from keras_kd.configuration.errors import refuse
+from keras_kd.configuration.setting_flags import DESCRIPTIONS
+from keras_kd.configuration.setting_flags import add_some_settings
+from keras_kd.configuration.setting_flags import typed_settings
 from keras_kd.data.errors import DataError
+
+# How a file is read: a run's settings that another file may have others of.
+READING = ("text", "text_pair", "label", "delimiter", "encoding")
+# Those that the files of a task have not.
+NOT_OF_TASKS = {
+    "token_tagging": ("text_pair", "delimiter"),
+    "question_answering": ("text", "text_pair", "label", "delimiter"),
+}
 
 
 def add_student(commands):
@@ -27,6 +39,12 @@ def add_student(commands):
         "--file",
         help="score this .tflite of the run instead of the student",
         metavar="FILE",
+    )
+    add_some_settings(
+        command,
+        "columns",
+        READING,
+        f"Where --data has others than the run's files. {DESCRIPTIONS['data']}",
     )
 
     command = add_command_on_run(
@@ -50,7 +68,11 @@ def add_student(commands):
 
 def _evaluate(options):
     student = _open_student(options.run)
-    settings = dataclasses.replace(student.run.configuration, test=options.data)
+    reading = typed_settings(options)
+    _check_reading(reading, student.run.configuration)
+    settings = dataclasses.replace(
+        student.run.configuration, test=options.data, **reading
+    )
     if options.split is not None:
         settings.test_split = options.split
     from keras_kd.runs.run_sources import read_part
@@ -59,6 +81,15 @@ def _evaluate(options):
     with tempfile.TemporaryDirectory() as folder:
         scores = student.score(examples, Path(folder) / "rows", options.file)
     print(json.dumps(scores, indent=2, ensure_ascii=False))
+
+
+def _check_reading(reading, configuration):
+    """Refuses what files of the run's task have not."""
+    for name, value in reading.items():
+        if name in NOT_OF_TASKS.get(configuration.task, ()):
+            refuse(name, value, f"left out for a run of {configuration.task}")
+        if name == "text_pair" and configuration.text_pair is None:
+            refuse(name, value, "left out for a run that is not on pairs")
 
 
 def _predict(options):

@@ -68,7 +68,23 @@ def add_settings(parser, aliases=None, **defaults):
         default = defaults.get(setting.name, _default(setting))
         alias = (aliases or {}).get(setting.name)
         _add_setting(group, setting, default, alias)
-    parser.set_defaults(default_settings=defaults)
+    parser.set_defaults(default_settings=defaults, flags=_setting_names())
+
+
+def add_some_settings(parser, title, names, text):
+    """Adds a group of flags for some settings, which a run has already.
+
+    Args:
+        parser: The parser of a command on a run.
+        title: The group's title.
+        names: Names of the settings.
+        text: What is said of the group.
+    """
+    group = parser.add_argument_group(title, text)
+    for setting in dataclasses.fields(Configuration):
+        if setting.name in names:
+            _add_setting(group, setting, None)
+    parser.set_defaults(flags=set(names))
 
 
 def resolve_settings(options):
@@ -112,11 +128,9 @@ def with_flags(message, options):
         options: Parsed options. What a `config` file may have said, and no
             flag has, keeps the name that it has there.
     """
-    if not hasattr(options, "default_settings"):
-        return message
-    names = _setting_names()
+    names = getattr(options, "flags", set())
     if getattr(options, "config", None) is not None:
-        names &= set(typed_settings(options))
+        names = names & set(typed_settings(options))
 
     def flag(match):
         name = match["quoted"] or match["given"]

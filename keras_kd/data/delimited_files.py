@@ -4,6 +4,7 @@ import contextlib
 import csv
 import difflib
 
+from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
 from keras_kd.data.text_files import raw_lines
 from keras_kd.data.text_files import read_lines
@@ -31,8 +32,8 @@ def read_delimited(path, columns, delimiter, quotes, encoding):
     if any(by_index) and not all(by_index):
         raise DataError(
             f"{path}: columns were given by name and by index: {columns}. "
-            "Give names if the file has a header, and indices if not; "
-            "label=None reads without labels."
+            "Give names if the file has a header, and indices if not. "
+            f"{WITHOUT_LABELS}"
         )
     records = _quoted_records if quotes else _plain_records
     with contextlib.closing(records(path, delimiter, encoding)) as rows:
@@ -109,14 +110,13 @@ def _find_names(path, columns, header, delimiter):
                 f"{path}: {count} columns are called '{column}': {header}. "
                 "Expected one. Rename the others."
             )
-        close = difflib.get_close_matches(
-            column.lower(), [name.strip().lower() for name in header], 1, 0.8
-        )
+        alike = {name.strip().lower(): name for name in reversed(header)}
+        close = difflib.get_close_matches(column.strip().lower(), alike, 1, 0.8)
         hint = _delimiter_hint(header, delimiter) or (
-            f" Did you mean '{close[0]}'?"
+            f" Did you mean '{alike[close[0]]}'?"
             if close
             else " A file without a header is read with columns by index "
-            "(text=0); label=None reads without labels."
+            f"(text=0). {WITHOUT_LABELS}"
         )
         raise DataError(
             f"{path} has no column '{column}'. Its columns, delimited by "

@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
 from keras_kd.data.text_files import raw_lines
 
@@ -33,7 +34,7 @@ def read_json_rows(path, columns, encoding, may_be_array):
                     raise DataError(
                         f"{path}, row {number}: no column '{column}'. Its "
                         f"keys: {list(row)}. Write null where there is no "
-                        "value; label=None reads without labels."
+                        f"value. {WITHOUT_LABELS}"
                     )
             yield number, [row[column] for column in columns]
 

@@ -1,5 +1,6 @@
 """Rows of Parquet files."""
 
+from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
 
 ROWS_AT_ONCE = 1024
@@ -31,7 +32,7 @@ def read_parquet(path, columns):
                 if column not in names:
                     raise DataError(
                         f"{path} has no column '{column}'. Its columns: "
-                        f"{names}. label=None reads without labels."
+                        f"{names}. {WITHOUT_LABELS}"
                     )
             batches = file.iter_batches(
                 ROWS_AT_ONCE, columns=list(dict.fromkeys(columns))

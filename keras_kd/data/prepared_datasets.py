@@ -3,6 +3,7 @@
 import contextlib
 import io
 
+from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
 
 PREFIX = "tfds:"
@@ -39,7 +40,7 @@ def read_prepared(source, split, columns):
         if column not in features:
             raise DataError(
                 f"{source} has no column '{column}'. Its features: "
-                f"{sorted(features)}. label=None reads without labels."
+                f"{sorted(features)}. {WITHOUT_LABELS}"
             )
     if split is None:
         raise DataError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_kd.data.delimited_files import read_delimited
+from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
 from keras_kd.data.example import Example
 from keras_kd.data.json_files import read_json_rows
@@ -162,6 +163,8 @@ def _open_file(path, wanted, delimiter, encoding):
         raise DataError(f"{path} is empty (0 bytes). Expected rows of text.")
     columns = list(wanted.values())
     if kind in DELIMITERS:
+        if delimiter == r"\t":  # As it is typed in a shell.
+            delimiter = "\t"
         if delimiter is not None and len(delimiter) != 1:
             raise DataError(
                 f"Expected one character as delimiter. Received: "
@@ -179,7 +182,7 @@ def _open_file(path, wanted, delimiter, encoding):
         }:
             raise DataError(
                 f"{path} holds one text a line and no other columns. "
-                f"Received: {wanted}. Give label=None, or another format."
+                f"Received: {wanted}. Give another format. {WITHOUT_LABELS}"
             )
         rows = ((n, (line,)) for n, line in read_lines(path, encoding))
         return {"text": "text"}, rows

@@ -242,12 +242,22 @@ class TestFaults:
         path = write(tmp_path / "a.csv", CONTENTS["rows.csv"])
         fails("one character", "'::'", source=path, delimiter="::")
 
+    def test_a_tab_as_it_is_typed(self, tmp_path):
+        path = write(tmp_path / "a.csv", "text\tlabel\na\t1\n")
+        (row,) = read_examples(path, delimiter=r"\t")
+        assert (row.fields, row.label) == (("a",), "1")
+
     def test_missing_column_lists_what_there_is(self, tmp_path):
         path = write(tmp_path / "a.csv", "sentence,Label\na,1\n")
         fails("no column 'text'", "['sentence', 'Label']", "index", source=path)
-        fails("Did you mean 'label'", source=path, text="sentence")
+        fails("Did you mean 'Label'", source=path, text="sentence")
         path = write(tmp_path / "a.jsonl", '{"sentence": "a"}\n')
         fails("row 1", "no column 'text'", "['sentence']", source=path)
+
+    def test_the_suggested_name_is_that_of_the_file(self, tmp_path):
+        path = write(tmp_path / "a.csv", " text ,label\na,1\n")
+        fails("Did you mean ' text '?", source=path)
+        assert next(read_examples(path, text=" text ")).fields == ("a",)
 
     def test_a_key_that_a_later_row_lacks(self, tmp_path):
         content = '{"text": "a", "label": 1}\n\n{"text": "b"}\n'
@@ -280,7 +290,7 @@ class TestFaults:
 
     def test_names_and_indices_do_not_mix(self, tmp_path):
         path = write(tmp_path / "a.tsv", "a\tb\n")
-        fails("by name and by index", "label=None", source=path, text=0)
+        fails("by name and by index", "--unlabelled", source=path, text=0)
 
     def test_indices_are_for_delimited_files(self, tmp_path):
         path = write(tmp_path / "a.jsonl", CONTENTS["rows.jsonl"])
