@@ -30,6 +30,30 @@ TASK_FILE = "task.json"
 VALIDATION_ROWS = "validation_rows"
 
 
+def check_student(run):
+    """Refuses a run that has no student.
+
+    Args:
+        run: `RunFolder`.
+
+    Raises:
+        ConfigurationError: It is not finished, or none of its arms makes one.
+    """
+    if (run.folder / STUDENT_FILE).is_file():
+        return
+    arms = run.configuration.arms
+    raise ConfigurationError(
+        f"The run in '{run.folder}' has no {STUDENT_FILE}. "
+        + (
+            "It was not finished: start `keras-kd distill` again with the same "
+            "settings; it goes on where it stopped."
+            if kept_arm(arms)
+            else f"Its arms are {arms}: add 'distilled' to --arms, and start "
+            "`keras-kd distill` again; what is done is not done twice."
+        )
+    )
+
+
 class TrainedStudent:
     """A run's student with its tokenizer, its labels and validation rows.
 
@@ -51,18 +75,7 @@ class TrainedStudent:
     def __init__(self, run):
         self.run = run
         self.folder = run.folder
-        if not (self.folder / STUDENT_FILE).is_file():
-            raise ConfigurationError(
-                f"The run in '{self.folder}' has no {STUDENT_FILE}. "
-                + (
-                    "It was not finished: start `keras-kd distill` again with "
-                    "the same settings; it goes on where it stopped."
-                    if kept_arm(run.configuration.arms)
-                    else f"Its arms are {run.configuration.arms}: add "
-                    "'distilled' to --arms, and start `keras-kd distill` "
-                    "again; what is done is not done twice."
-                )
-            )
+        check_student(run)
         import keras_hub  # noqa: F401  Its layers are looked up by name.
 
         self.model = keras.saving.load_model(

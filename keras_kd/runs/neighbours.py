@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from keras_kd.atomic_files import read_json
-from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.evaluation.tables import text_table
@@ -18,6 +17,9 @@ from keras_kd.models.embeddings import token_embedding
 from keras_kd.models.embeddings import whole_words
 from keras_kd.models.huggingface_checkpoint import Checkpoint
 from keras_kd.models.huggingface_folder import resolve_folder
+from keras_kd.runs.deployment import check_student
+from keras_kd.runs.judgement import kept_arm
+from keras_kd.runs.run_folder import RunFolder
 from keras_kd.teachers.teacher import is_saved_teacher
 from keras_kd.teachers.teacher import saved_files
 
@@ -78,13 +80,20 @@ def word_tables(folder):
         base model that the teacher was fine-tuned from in that run.
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: It is none of these, or a run whose student is not
+            trained yet.
     """
     folder = Path(folder)
     if (folder / "units").is_dir():
         yield from _tables_of_run(folder)
-    elif is_saved_teacher(folder) or (folder / "config.json").is_file():
+    elif is_saved_teacher(folder):
         yield "model", *_table_of_model(folder)
+    elif (folder / "config.json").is_file():
+        # A run that was stopped before it trained has no units.
+        if "seeds" in read_json(folder / "config.json"):
+            yield from _tables_of_run(folder)
+        else:
+            yield "model", *_table_of_model(folder)
     else:
         raise ConfigurationError(
             f"'{folder}' is no run, and no folder of a model. Give what "
@@ -104,9 +113,11 @@ def _tables_of_run(folder):
         allow_pickle = settings["allow_pickle"]
         yield "teacher", *_table_of_model(settings["teacher"], allow_pickle)
         return
-    if is_saved_teacher(folder):
+    run = RunFolder.open(folder)
+    configuration = run.configuration
+    if kept_arm(configuration.arms):
+        check_student(run)
         yield "student", *_table_of_model(folder)
-    configuration = Configuration.from_dict(read_json(folder / "config.json"))
     given, allow_pickle = configuration.teachers, configuration.allow_pickle
     if is_saved_teacher(folder / "teacher"):
         yield "teacher", *_table_of_model(folder / "teacher")

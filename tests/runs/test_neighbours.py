@@ -5,11 +5,13 @@ import pytest
 
 from keras_kd import cli
 from keras_kd.atomic_files import write_json
+from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.runs.neighbours import nearest_words
 from keras_kd.runs.neighbours import neighbours_table
 from keras_kd.runs.neighbours import word_tables
+from keras_kd.runs.run_folder import RunFolder
 from tests import tiny
 from tests import tiny_language_models as tiny_lm
 
@@ -96,6 +98,16 @@ def test_several_models_and_what_is_none(miniature, tmp_path):
         list(word_tables(tmp_path))
 
 
+@pytest.mark.parametrize("units", [False, True])
+def test_a_run_that_is_not_finished(tmp_path, capsys, units):
+    run = RunFolder.start(tmp_path / "run", Configuration())
+    if units:
+        run.unit("distilled-0").mkdir(parents=True)
+    assert cli.main(["neighbours", "--word", "fine", str(run.folder)]) == 1
+    err = capsys.readouterr().err
+    assert "has no student.keras. It was not finished: start" in err
+
+
 def test_base_model_of_a_teacher_that_was_trained(miniature_copy, tmp_path):
     folder = miniature_copy.folder
     tiny.write_teacher(folder / "teacher")
@@ -143,7 +155,11 @@ def test_a_pickle_that_the_run_was_allowed_to_read(tmp_path, kind):
     (folder / "model.safetensors").unlink()
 
     def tables(allow_pickle):
-        settings = {"teacher": str(folder), "allow_pickle": allow_pickle}
+        settings = {
+            "teacher": str(folder),
+            "allow_pickle": allow_pickle,
+            "arms": ["teacher"],
+        }
         run = tmp_path / f"run-{allow_pickle}"
         if kind == "task":
             (run / "units").mkdir(parents=True)
