@@ -42,7 +42,9 @@ class LiteRTTextModel:
 
     def __init__(self, path, num_threads=1):
         from ai_edge_litert.interpreter import InterpreterWithCustomOps
-        from tensorflow_text.core.pybinds import tflite_registrar
+
+        with held_back():  # TensorFlow comes with it, and reports drivers.
+            from tensorflow_text.core.pybinds import tflite_registrar
 
         self.path = Path(path)
         if not self.path.is_file():

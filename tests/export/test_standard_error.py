@@ -63,3 +63,27 @@ def test_running_a_file_prints_no_notes(miniature, held):
     assert ("XNNPACK" in finished.stderr) != held
     if held:
         assert finished.stderr == ""
+
+
+def test_reading_a_file_of_text_prints_nothing(miniature, tmp_path):
+    package = tmp_path / "tensorflow_text" / "core" / "pybinds"
+    package.mkdir(parents=True)
+    (package / "tflite_registrar.py").write_text(
+        "import os\n"
+        "os.write(2, b'a driver is missing')\n"
+        "SELECT_TFTEXT_OPS = []\n"
+    )
+    script = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "import keras_kd.export.text_runner as runner\n"
+        "runner.LiteRTTextModel(sys.argv[1])\n"
+    )
+    file = miniature.folder / "student_float32.tflite"
+    finished = subprocess.run(
+        [sys.executable, "-c", script, str(file), str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
