@@ -1,6 +1,7 @@
 """Settings out of their range are refused by name, before any work."""
 
 import dataclasses
+import inspect
 import math
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
+from keras_kd.configuration import choices
 from keras_kd.configuration import setting_type
 
 FIELDS = dataclasses.fields(Configuration)
@@ -72,6 +74,33 @@ def test_a_delimiter_is_for_one_file_of_the_run_at_least():
         Configuration(train="a.jsonl", unlabelled=table, delimiter=";")
     with pytest.raises(ConfigurationError, match="`delimiter` .* left out"):
         Configuration(train="a.jsonl", unlabelled="b.txt", delimiter=";")
+
+
+@pytest.mark.parametrize("student", ["attention", "transformer", "bert"])
+@pytest.mark.parametrize("heads", [None, 4])
+def test_heads_divide_the_width(student, heads):
+    with pytest.raises(ConfigurationError, match="`heads` .*`width`.* 30.* 4"):
+        Configuration(student=student, width=30, heads=heads)
+    Configuration(student=student, width=30, heads=5)
+    Configuration(student="bigru", width=30, heads=heads)
+
+
+def test_heads_of_a_copy_may_be_the_teachers():
+    layers = {"student": "bert", "teacher_layers": [0]}
+    Configuration(**layers, width=30)
+    Configuration(**layers, heads=4)
+    with pytest.raises(ConfigurationError, match="`heads`"):
+        Configuration(**layers, width=30, heads=4)
+
+
+def test_default_heads_are_those_of_the_students():
+    from keras_kd.models.attention import attention_student
+    from keras_kd.models.bert_student import bert_student
+    from keras_kd.models.transformer import transformer_student
+
+    for build in (attention_student, transformer_student, bert_student):
+        parameters = inspect.signature(build).parameters
+        assert parameters["num_heads"].default == choices.HEADS
 
 
 def test_refusal_names_the_one_of_several_values():

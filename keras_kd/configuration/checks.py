@@ -25,7 +25,7 @@ def check(configuration):
     for part in (
         _check_choices, _check_numbers, _check_delimiter, _check_augmentation,
         _check_layers, _check_steps, _check_tokens, _check_lists,
-        _check_teachers, _check_teacher_layers, _check_framework,
+        _check_teachers, _check_teacher_layers, _check_heads, _check_framework,
         _check_quantization,
     ):  # fmt: skip
         part(configuration)
@@ -247,6 +247,20 @@ def _check_teacher_layers(configuration):
             where = "where `teacher_layers` are given"
             refuse(name, value, f"{needed[-1]} or left out {where}")
     configuration.layers = len(layers)
+
+
+def _check_heads(configuration):
+    """Refuses heads that do not divide the width, where both are known."""
+    heads, width = configuration.heads, configuration.width
+    if heads is None and configuration.teacher_layers is None:
+        heads = choices.HEADS
+    if configuration.student not in choices.STUDENTS_WITH_HEADS or None in (
+        heads,
+        width,
+    ):
+        return
+    if width % heads:
+        refuse("heads", heads, f"a divisor of `width`, which is {width}")
 
 
 def _check_framework(configuration):

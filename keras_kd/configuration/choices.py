@@ -1,6 +1,9 @@
 """The names that settings are chosen from."""
 
 STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
+# Students with attention, and how many heads they have by default.
+STUDENTS_WITH_HEADS = ("attention", "transformer", "bert")
+HEADS = 4
 TASKS = (
     "classification", "multi_label", "regression", "token_tagging",
     "question_answering",
