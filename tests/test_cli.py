@@ -548,12 +548,12 @@ class TestPredict:
     def answers(self, monkeypatch):
         """Stands in for a student, and keeps what it was asked."""
 
-        def stand_in(text_pair, answer):
+        def stand_in(text_pair, answer, task="regression"):
             asked = []
             configuration = Configuration(text_pair=text_pair)
             student = types.SimpleNamespace(
                 run=types.SimpleNamespace(configuration=configuration),
-                task=types.SimpleNamespace(name="regression", show=str),
+                task=types.SimpleNamespace(name=task, show=str),
                 predict=lambda texts: asked.extend(texts) or [answer],
             )
             monkeypatch.setattr(
@@ -589,7 +589,11 @@ class TestPredict:
     @pytest.mark.parametrize(
         ("texts", "lines", "message"),
         [
-            (["a", "b", "c"], "", "run is on pairs of texts. Received: 3."),
+            (
+                ["a", "b", "c"],
+                "",
+                "Expected two texts for each answer. Received: 3",
+            ),
             ([], "a\tb\nc\n", "Line 2 has 1 columns. Expected two texts"),
         ],
     )
@@ -599,6 +603,14 @@ class TestPredict:
         status, _, err = run("predict", "run", *texts)
         assert status == 1
         assert message in err
+
+    @pytest.mark.parametrize("texts, lines", [(["a"], ""), ([], "a\n")])
+    def test_no_question(self, run, answers, monkeypatch, texts, lines):
+        answers(None, ("no", 0.75), "question_answering")
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        status, _, err = run("predict", "run", *texts)
+        assert status == 1
+        assert "Expected a question and a text" in err
 
 
 class TestBrokenPipe:

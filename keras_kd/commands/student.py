@@ -98,11 +98,12 @@ def _predict(options):
             f"`--answers` must be 1 or more. Received: {options.answers}."
         )
     student = _open_student(options.run)
-    reads_pairs = student.run.configuration.text_pair is not None
-    if not reads_pairs and student.task.name != "question_answering":
-        texts = options.texts or (line.rstrip("\n") for line in sys.stdin)
+    if student.task.name == "question_answering":
+        texts = _pairs(options.texts, "a question and a text")
+    elif student.run.configuration.text_pair is not None:
+        texts = _pairs(options.texts, "two texts")
     else:
-        texts = _pairs(options.texts)
+        texts = options.texts or (line.rstrip("\n") for line in sys.stdin)
     for text in texts:
         ((answer, probability),) = student.predict([text])
         asked = [text] if isinstance(text, str) else text
@@ -116,21 +117,21 @@ def _predict(options):
             print(*columns, sep="\t")
 
 
-def _pairs(texts):
+def _pairs(texts, expected):
     """The pairs of texts that were typed, or stand on standard input."""
     if not texts:
         for number, line in enumerate(sys.stdin, 1):
             pair = tuple(line.rstrip("\n").split("\t"))
             if len(pair) != 2:
                 raise DataError(
-                    f"Line {number} has {len(pair)} columns. Expected two "
-                    "texts with a tab between: the run is on pairs."
+                    f"Line {number} has {len(pair)} columns. Expected "
+                    f"{expected} with a tab between, for each answer."
                 )
             yield pair
     if len(texts) % 2:
         raise DataError(
-            f"The run is on pairs of texts. Received: {len(texts)}. Give two "
-            "texts each."
+            f"Expected {expected} for each answer. Received: {len(texts)} "
+            f"{'text' if len(texts) == 1 else 'texts'}. Put each in quotes."
         )
     yield from zip(texts[::2], texts[1::2])
 
