@@ -4,6 +4,7 @@ from functools import partial
 
 from keras_kd import layer_mapping
 from keras_kd.configuration import LAYER_LOSSES
+from keras_kd.configuration import ConfigurationError
 from keras_kd.losses.attention_kl import AttentionKL
 from keras_kd.losses.attention_mse import AttentionMSE
 from keras_kd.losses.contrastive import Contrastive
@@ -65,7 +66,8 @@ def layer_losses(
         List of `DistillationLoss`.
 
     Raises:
-        ValueError: Another name, or a map that these models can't have.
+        ValueError: Another name, a map that these models can't have, or a
+            model without layers.
 
     Example:
 
@@ -80,6 +82,7 @@ def layer_losses(
             f"also: {unknown}."
         )
     layers = block_count(student), block_count(teacher)
+    _check_layers(names, layer_map, layers)
     pairs = None  # A student without layers has a map of none.
     if set(names) & set(_OF_PAIRS):
         pairs = read_map(layer_map, *layers)
@@ -88,6 +91,24 @@ def layer_losses(
         _loss(name, pairs, layers, own, relation_heads)
         for name, own in zip(names, weights, strict=True)
     ]
+
+
+def _check_layers(names, layer_map, layers):
+    """Refuses losses between layers where a model, such as a bag, has none."""
+    reading = [
+        name
+        for name in names
+        if name == "layer_transport"
+        or (name in _OF_PAIRS and layer_map in MAPS)
+    ]
+    for role, count in zip(("student", "teacher"), layers):
+        if reading and not count:
+            raise ConfigurationError(
+                f"The {role} has no layers between its embeddings and its "
+                f"logits. Received: `layer_losses` {names}. Give another "
+                f"{role}, or leave {reading} out: without layers there are "
+                f"embedding_mse, {', '.join(_OF_POOLED)}."
+            )
 
 
 def _loss(name, pairs, layers, weight, relation_heads):

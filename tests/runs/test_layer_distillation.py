@@ -114,6 +114,15 @@ class TestLosses:
         with pytest.raises(ValueError, match=r"also: \['hidden'\]"):
             layer_losses(["hidden"], *models)
 
+    @pytest.mark.parametrize("role", ["student", "teacher"])
+    @pytest.mark.parametrize("name", ["hidden_state_mse", "layer_transport"])
+    def test_a_model_without_layers(self, models, role, name):
+        bag = build_student("bag", vocabulary_size=9, num_outputs=2, width=24)
+        pair = {"student": models[0], "teacher": models[1], role: bag}
+        with pytest.raises(ConfigurationError, match=f"{role} has no layers"):
+            layer_losses(["contrastive", name], **pair)
+        assert layer_losses(["contrastive", "embedding_mse"], **pair)
+
 
 class TestRuns:
     def test_beside_the_logits(self, compare):
@@ -249,5 +258,5 @@ def test_student_without_layers_learns_from_rows_alone():
     teacher = build_student("transformer", 9, 2, width=8, max_length=8)
     (loss,) = layer_losses(["relational_distance"], student, teacher)
     assert loss.name == "relational_distance"
-    with pytest.raises(ValueError, match="A map needs a student"):
+    with pytest.raises(ValueError, match="student has no layers"):
         layer_losses(["hidden_state_mse"], student, teacher)
