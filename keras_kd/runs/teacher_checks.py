@@ -31,6 +31,20 @@ def verdict_noted(run):
     run.accept_teacher()
 
 
+def check_task(name, task):
+    """Refuses a run as a teacher whose student has learned another task.
+
+    Args:
+        name: The name of its task; `None` of a teacher that is no run.
+        task: The task that is to be taught.
+    """
+    if name not in (None, task.name):
+        raise TeacherRefused(
+            f"The teacher is a run of the task {name}. Expected one of "
+            f"{task.name}, as `task` says here. Give another teacher."
+        )
+
+
 def check_outputs(teacher, task):
     """Refuses a teacher whose outputs are not one logit a class."""
     outputs = named_outputs(teacher.model.output)

@@ -17,6 +17,7 @@ from keras_kd.runs.scoring import score
 from keras_kd.runs.teacher_checks import TeacherRefused
 from keras_kd.runs.teacher_checks import check_length
 from keras_kd.runs.teacher_checks import check_outputs
+from keras_kd.runs.teacher_checks import check_task
 from keras_kd.runs.teacher_checks import examine
 from keras_kd.runs.training import STATE_SECONDS
 from keras_kd.runs.training import adamw
@@ -105,9 +106,9 @@ def open_teacher(configuration, task, folder):
         `(teacher, whether it has to be fine-tuned)`.
 
     Raises:
-        TeacherRefused: The teacher has no head and is not to be trained, has
-            another number of outputs than classes, or reads less than
-            `max_length` tokens.
+        TeacherRefused: The teacher has no head and is not to be trained, is
+            the student of another task, has another number of outputs than
+            classes, or reads less than `max_length` tokens.
     """
     if is_saved_teacher(folder):
         return Teacher.open(folder), False
@@ -150,6 +151,8 @@ def _named(name, configuration):
 
 def _open_given_teacher(name, configuration, task):
     wanted = configuration.fine_tune_teacher
+    if is_saved_teacher(name):
+        check_task(read_json(saved_files(name)[1]).get("name"), task)
     try:
         teacher = Teacher.open(
             name,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_kd.atomic_files import write_json
 from keras_kd.configuration import Configuration
 from keras_kd.data.errors import DataError
 from keras_kd.data.rows import write_rows
@@ -194,6 +195,17 @@ class TestOpenTeacher:
         folder = tiny.write_bert(tmp_path / "bert", num_labels=3)
         with pytest.raises(TeacherRefused, match="gives 3 logits.*has 2"):
             self.open(tmp_path, folder, fine_tune_teacher=fine_tune)
+
+    def test_run_of_another_task(self, tmp_path):
+        run = tmp_path / "regression"
+        (run / "tokenizer").mkdir(parents=True)
+        (run / "student.keras").touch()
+        write_json(run / "task.json", {"name": "regression", "labels": None})
+        with pytest.raises(TeacherRefused) as error:
+            self.open(tmp_path, run)
+        message = str(error.value)
+        assert "is a run of the task regression. Expected one of " in message
+        assert "labels" not in message
 
     def test_checkpoint_without_a_tokenizer(self, tmp_path):
         folder = tiny.write_bert(tmp_path / "bert", tokenizer=False)
