@@ -182,8 +182,10 @@ def _check_head(model, family, head, names):
         raise ValueError(
             f"transformers' {_CLASSES[family]}{_HEADS[head]} reads the first "
             f"position. Received: '{model.name}', which reads the mean of all. "
-            "Train a student of a teacher with pooling='cls', or export it as "
-            "a SavedModel."
+            "Export it as a SavedModel, or train one that reads the first: in "
+            "a run, leave `--teacher-layers` out, or fine-tune a teacher whose "
+            "folder has no 1_Pooling (in Python load_pretrained with "
+            "pooling='cls')."
         )
     expected = "relu" if family == "distilbert" else "tanh"
     activation = names["pooled_dense"].activation

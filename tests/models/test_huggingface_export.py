@@ -199,8 +199,11 @@ class TestRefused:
     def test_the_mean_of_all_positions(self):
         config = config_of(make_teacher("bert", "token", 2), "token")
         model = bert(read_settings(config), "sequence", 2, "mean")
-        with pytest.raises(ValueError, match="reads the first position"):
+        with pytest.raises(ValueError) as error:
             config_of(model, "sequence")
+        message = str(error.value)
+        assert "reads the first position" in message
+        assert "--teacher-layers" in message and "pooling='cls'" in message
 
     def test_another_activation_below_the_logits(self):
         model = make_teacher("bert", "sequence", 2)
