@@ -134,6 +134,8 @@ def tune(configuration, folder, search, command="", say=print):
         for values, _, completed, message in asked
         if not completed
     ]
+    # It begins with the best score: of equal ones with one that none beats.
+    front = pareto_front(done, search.objectives)
     result = {
         "search": search.to_dict(),
         "configuration": configuration.to_dict(),
@@ -143,8 +145,8 @@ def tune(configuration, folder, search, command="", say=print):
         "trial_teacher_calls": sum(one["teacher_calls"] for one in done),
         "trials": done,
         "failed": failed,
-        "front": pareto_front(done, search.objectives),
-        "best": max(done, key=lambda one: one["score"], default=None),
+        "front": front,
+        "best": front[0] if front else None,
         "winner": None,
     }
     write_tuning(folder, result)

@@ -242,6 +242,25 @@ def test_seed_of_the_search_is_not_one_of_the_winner(configuration, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_of_equal_scores_none_beats_the_winner(
+    configuration, tmp_path, monkeypatch
+):
+    sizes = iter([4, 2, 3, 5])
+
+    def train(trials, values, steps, folder):
+        return {
+            "score": 0.5, "latency": 1.0, "size": next(sizes), "parameters": 1,
+            "seconds": 1.0, "settings": values, "steps": steps,
+            "teacher_calls": 0, "folder": folder.name,
+        }  # fmt: skip
+
+    monkeypatch.setattr("keras_kd.tuning.trials.Trials._train", train)
+    monkeypatch.setattr("keras_kd.tuning.tune.distill", lambda *a, **k: None)
+    result = tune(configuration, tmp_path / "run", SEARCH, say=[].append)
+    assert result["best"]["size"] == 2
+    assert result["best"] == result["front"][0]
+
+
 @pytest.mark.slow
 def test_trials_of_one_seed_are_equal(configuration, tmp_path):
     from keras_kd.runs.compare import Comparison
