@@ -22,12 +22,23 @@ KINDS = (CLASSIFICATION, MULTI_LABEL, REGRESSION, *DECIDED_BY_TASK)
 # Files that are held to the logits themselves.
 FLOATS = ("float32", "float16")
 MINIMUM_AGREEMENT = 0.97
+# Of fewer than 67 decisions a single other one, or two, would be too many.
+FEW_OTHERS, SHARE_OF_FEW = 2, 0.1
 # Most labels of most rows are a no: two files that never say yes agree.
 MINIMUM_LABEL_F1 = 0.9
 MINIMUM_CORRELATION = 0.99
 # Half a point of explained variance.
 ALLOWED_RISE = 0.005
 SIGNIFICANCE = 0.05
+
+
+def agrees_too_seldom(others, count):
+    """Whether too many of `count` decisions are other ones.
+
+    More than 3% are, and more than two; of less than 20, more than a tenth.
+    """
+    few = min(FEW_OTHERS, SHARE_OF_FEW * count)
+    return others > max((1.0 - MINIMUM_AGREEMENT) * count + 1e-6, few)
 
 
 def check_kind(kind, student, decide=None):
@@ -130,8 +141,9 @@ def compare_label_sets(quantization, expected, received, labels=None):
     agreement = float((keras_yes == file_yes).mean())
     given = int(keras_yes.sum() + file_yes.sum())
     f1 = 2 * int((keras_yes & file_yes).sum()) / given if given else 1.0
+    others = int((keras_yes != file_yes).sum())
     if quantization not in FLOATS:
-        if agreement < MINIMUM_AGREEMENT or f1 < MINIMUM_LABEL_F1:
+        if agrees_too_seldom(others, keras_yes.size) or f1 < MINIMUM_LABEL_F1:
             raise ExportError(
                 f"The {quantization} file decides as Keras does on "
                 f"{agreement:.2%} of {keras_yes.size} decisions, and the "

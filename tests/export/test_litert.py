@@ -546,6 +546,21 @@ def test_the_dynamic_gate_counts_decisions():
         check_outputs("dynamic", *outputs)
 
 
+@pytest.mark.parametrize(
+    ("count", "others"), [(1, 0), (9, 0), (10, 1), (33, 2), (66, 2), (200, 6)]
+)
+def test_of_few_decisions_one_or_two_may_be_others(count, others):
+    expected = np.tile([[1.0, 0.0]], (count, 1))
+    received = expected.copy()
+    received[:others] = received[:others, ::-1]
+    outputs = {"logits": expected}, {"logits": received}
+    report = check_outputs("dynamic", *outputs)
+    assert report["agreement"] == pytest.approx(1 - others / count)
+    received[others] = received[others, ::-1]
+    with pytest.raises(ExportError, match="decides as Keras does on"):
+        check_outputs("dynamic", *outputs)
+
+
 def test_the_dynamic_gate_refuses_a_significant_loss():
     # 1000 rows; the file changes its mind on 10 that Keras had right.
     expected = np.tile([[1.0, 0.0]], (1000, 1))
