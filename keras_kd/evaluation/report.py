@@ -9,6 +9,7 @@ A result is a plain dictionary; every part but `arms` may be missing:
 | `data` | counts (`train`, `validation`, `test`, ...), `overlaps` |
 | `labels` | the class names, if there are classes |
 | `primary_metric` | the entry of `scores` to compare by; `accuracy` |
+| `teachers` | of several: pairs of a name and its weight |
 | `arms` | by name (`teacher`, `alone`, `distilled`): `{"seeds": [...]}` |
 | `comparison` | `Interval.to_dict()`, and `split` |
 | `comparison_labelled` | the same for the student of labelled rows alone |

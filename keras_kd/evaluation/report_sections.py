@@ -82,6 +82,12 @@ def score_section(result: dict, plots: list[str]) -> list[str]:
         text += " \"Of teacher's\" is the score as a share of the teacher's."
     if any(columns["ECE"]):
         text += " ECE, the expected calibration error, is better when lower."
+    if result.get("teachers"):
+        shares = (f"{name} ({w:.3f})" for name, w in result["teachers"])
+        text += (
+            " The teacher is the mean of several, with their weights: "
+            f"{tables.one_line(', '.join(shares))}."
+        )
     majority = _first(result, "majority_accuracy")
     if majority is not None:
         text += (

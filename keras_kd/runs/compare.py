@@ -18,6 +18,7 @@ from keras_kd.runs.scoring import predict
 from keras_kd.runs.training import RESULT_FILE
 from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.runs.training import is_done
+from keras_kd.teachers.ensemble import TeacherEnsemble
 
 
 class Comparison(ArmTraining):
@@ -103,6 +104,9 @@ class Comparison(ArmTraining):
             "arms": arms,
             "seconds": round(time.perf_counter() - start, 1),
         }
+        if isinstance(self.teacher, TeacherEnsemble):
+            names = self.configuration.teachers
+            result["teachers"] = list(zip(names, self.teacher.weights))
         result.update(judge(self.task, self.logits, references, result))
         moved = runtime_warnings(self.task, self.what_the_runtime_moves())
         result["warnings"] = [

@@ -118,6 +118,13 @@ def score_warnings(task, references, result):
                 f"alone ({alone:.3f}): there is little to learn from it. Train "
                 "a better teacher."
             )
+    for name, weight in result.get("teachers", ()):
+        if not weight:
+            warnings.append(
+                f"The teacher '{name}' has the weight 0: the others score no "
+                "better with it on validation. Leave it out, and labelling "
+                "takes less time."
+            )
     trivial = task.trivial_score(references)
     poor = {
         arm: score

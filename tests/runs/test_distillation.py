@@ -566,6 +566,9 @@ def test_students_teach(miniature, tmp_path):
         arms=["teacher", "distilled"],
     )
     result = distill(configuration, tmp_path / "taught", say=lambda text: None)
+    assert result["teachers"] == [(str(folder), 0.5) for folder in folders]
+    report = (tmp_path / "taught" / "report.md").read_text()
+    assert f"weights: {folders[0]} (0.500), {folders[1]} (0.500)." in report
     rows = Rows.open(tmp_path / "taught" / "test_rows")
     mean = np.mean([student.logits(rows) for student in students], axis=0)
     task = students[0].task

@@ -32,6 +32,13 @@ def test_teacher_that_is_no_better():
     assert warning.startswith("The teacher (0.700) is no better than the stud")
 
 
+def test_teacher_that_is_not_heard():
+    good = result(teacher=[0.9], alone=[0.7])
+    good["teachers"] = [("one", 0.75), ("two", 0.25), ("three", 0.0)]
+    (warning,) = score_warnings(TASK, LABELS, good)
+    assert warning.startswith("The teacher 'three' has the weight 0: the oth")
+
+
 @pytest.mark.parametrize(
     "arms, named",
     [
