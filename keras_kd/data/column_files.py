@@ -18,34 +18,33 @@ class ColumnFiles:
         self.specs = manifest["columns"]
         self.fingerprint = manifest["fingerprint"]
         self.notes = manifest["notes"]
-        self._maps = {}
+        # All at once: a folder that is replaced later leaves them as they are.
+        self._values, self._offsets = {}, {}
+        for name, spec in self.specs.items():
+            shape = (self.count, *spec.get("shape", ()))
+            if spec["kind"] == "ragged":
+                shape = (-1,)
+                self._offsets[name] = self._map(
+                    f"{name}.offsets.bin", "int64", (self.count + 1,)
+                )
+            self._values[name] = self._map(f"{name}.bin", spec["dtype"], shape)
 
     def __len__(self):
         return self.count
 
     def _map(self, file, dtype, shape):
-        if file not in self._maps:
-            size = int(np.prod([d for d in shape if d != -1]))
-            self._maps[file] = (
-                np.memmap(self.folder / file, dtype, "r").reshape(shape)
-                if size and (self.folder / file).stat().st_size
-                else np.empty([max(d, 0) for d in shape], dtype)
-            )
-        return self._maps[file]
+        path = self.folder / file
+        size = int(np.prod([d for d in shape if d != -1]))
+        if size and path.stat().st_size:
+            return np.memmap(path, dtype, "r").reshape(shape)
+        return np.empty([max(d, 0) for d in shape], dtype)
 
     def fixed(self, name):
-        spec = self.specs[name]
-        return self._map(
-            f"{name}.bin", spec["dtype"], (self.count, *spec["shape"])
-        )
-
-    def _offsets(self, name):
-        return self._map(f"{name}.offsets.bin", "int64", (self.count + 1,))
+        return self._values[name]
 
     def ragged(self, name, number):
-        offsets = self._offsets(name)
-        values = self._map(f"{name}.bin", self.specs[name]["dtype"], (-1,))
-        return values[offsets[number] : offsets[number + 1]]
+        offsets = self._offsets[name]
+        return self._values[name][offsets[number] : offsets[number + 1]]
 
     def lengths(self, name):
-        return np.diff(self._offsets(name))
+        return np.diff(self._offsets[name])

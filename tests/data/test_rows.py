@@ -75,6 +75,18 @@ class TestRoundTrip:
     def test_columns_are_mapped_and_not_read(self, rows):
         assert isinstance(rows.row("token_ids", 0), np.memmap)
 
+    @pytest.mark.parametrize("count", [4, 6])
+    def test_rows_of_a_folder_that_is_replaced_stay_what_they_were(
+        self, tmp_path, count
+    ):
+        folder = tmp_path / "rows"
+        before = write_rows(folder, records(), {})
+        others = [{"token_ids": [7], "label": 9}] * count
+        after = write_rows(folder, others, {})
+        assert as_lists(before) == TOKENS
+        assert before.column("label").tolist() == [0, 1, 2, 3]
+        assert as_lists(after) == [[7]] * count
+
     def test_rows_without_any_tokens(self, tmp_path):
         rows = write_rows(
             tmp_path / "rows", [{"token_ids": []}, {"token_ids": []}], {}
