@@ -65,12 +65,15 @@ def distill(configuration, folder, command="", say=print):
     result["exports"], failures = [], []
     if kept_arm(configuration.arms) is not None:
         before = _student_hash(run)
-        earlier = _earlier_exports(run)
+        earlier, licence = _earlier_exports(run)
         student = TrainedStudent.keep(comparison)
         test = comparison.student_rows.test
         copy_rows(run.folder / TEST_ROWS, test)
         # Files of another student would be taken for this one's.
         done = earlier if _student_hash(run) == before else {}
+        if licence != configuration.licence:
+            # Each file but the SavedModel names it.
+            done = {n: one for n, one in done.items() if n == "saved_model"}
         wanted = dict.fromkeys(["saved_model", *configuration.export, *earlier])
         missing = [name for name in wanted if name not in done]
         if missing:
@@ -233,14 +236,16 @@ def _student_hash(run):
 
 
 def _earlier_exports(run):
-    """The reports of the run's exported files by format, if they are there."""
+    """The reports of the files that are there, by format; their licence."""
     if not (run.folder / METRICS).exists():
-        return {}
-    return {
+        return {}, None
+    result = read_json(run.folder / METRICS)
+    exports = {
         _export_name(report): report
-        for report in read_json(run.folder / METRICS)["exports"]
+        for report in result["exports"]
         if (run.folder / report["file"]).exists()
     }
+    return exports, result["configuration"]["licence"]
 
 
 def _export_name(report):

@@ -128,6 +128,18 @@ class TestExports:
         after = [(folder / name).stat().st_mtime_ns for name in files]
         assert after == before
 
+    def test_another_licence_is_written_into_the_file(
+        self, miniature, miniature_copy, monkeypatch
+    ):
+        monkeypatch.setattr(StudentFiles, "saved_model", refuse)
+        folder = miniature_copy.folder
+        configuration = dataclasses.replace(
+            miniature.configuration, licence="MIT"
+        )
+        distill(configuration, folder, say=lambda text: None)
+        model = LiteRTModel(folder / "student_float32.tflite")
+        assert model.metadata["licence"] == "MIT"
+
     def test_missing_file_is_written_again(self, miniature_copy, monkeypatch):
         (miniature_copy.folder / "student_float32.tflite").unlink()
         exported = []
