@@ -436,7 +436,7 @@ class Distiller(keras.Model):
         measured = self.loss_weights(targets, sample_weight, training=False)
         if batch.LABELS in targets and self._compile_metrics is not None:
             self._compile_metrics.update_state(
-                labels_of(targets),
+                labels_of(targets, sample_weight),
                 self.predictions(y_pred),
                 label_weights(targets, sample_weight),
             )

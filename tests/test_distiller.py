@@ -140,6 +140,25 @@ def test_embedding_gradients_of_repeated_tokens_are_summed_before_adam():
     np.testing.assert_array_equal(table.numpy()[3:], before[3:])
 
 
+def test_rows_of_weight_zero_may_hold_any_label():
+    x, y = data()
+    weights = np.array([1.0] * 5 + [0.0] * 7, "float32")
+    y["labels"][5:] = -1
+    trained = []
+    for rows in (slice(0, 12), slice(0, 5)):
+        keras.utils.set_random_seed(0)
+        distiller = compiled(bag(), losses=[SoftTargets()])
+        distiller.fit(
+            {name: value[rows] for name, value in x.items()},
+            keras.tree.map_structure(lambda value: value[rows], y),
+            sample_weight=weights[rows],
+            batch_size=12,
+            verbose=0,
+        )
+        trained.append(distiller)
+    assert_same_weights(*trained)
+
+
 def test_unlabelled_rows_count_for_soft_targets_alone():
     x, y = data()
     weight = np.array([1.0] * 5 + [0.0] * 7, "float32")

@@ -7,14 +7,14 @@ from keras_kd import batch
 from keras_kd.losses.distillation_loss import wide_dtype
 
 
-def labels_of(targets):
-    """The labels, with 0 on rows that have none.
+def labels_of(targets, sample_weight=None):
+    """The labels, with 0 on rows that have none, or that do not count.
 
     Such a row may hold any value, and not all are harmless at weight 0: a
     class of -1 stops a cross-entropy, and NaN times 0 is NaN.
     """
     labels = targets[batch.LABELS]
-    weight = targets.get(batch.LABEL_WEIGHT)
+    weight = label_weights(targets, sample_weight)
     if weight is None:
         return labels
     labels = ops.convert_to_tensor(labels)

@@ -120,17 +120,15 @@ class Objective:
             with_teacher: As for `row_weights`.
         """
         mask = x.get(batch.PADDING_MASK) if isinstance(x, dict) else None
-        labels = labels_of(targets) if batch.LABELS in targets else None
+        labels = None
+        if batch.LABELS in targets:
+            labels = labels_of(targets, sample_weight)
         sums = {}
         for name, weights in self.row_weights(
             targets, sample_weight, with_teacher
         ).items():
             if name == HARD_LABELS:
-                values = per_example(
-                    self.hard_label_loss,
-                    labels_of(targets),
-                    predictions,
-                )
+                values = per_example(self.hard_label_loss, labels, predictions)
             else:
                 values = self.losses_by_name[name](
                     outputs,
