@@ -91,6 +91,11 @@ class MultiTaskDistiller(keras.Model):
         for name, weight in self.task_weights.items():
             check_weight(f"`task_weights['{name}']`", weight)
 
+    @property
+    def steps_made(self):
+        """How many steps the optimizer has made."""
+        return int(keras.ops.convert_to_numpy(self.optimizer.iterations))
+
     def task_weight(self, name):
         """The weight of a task at the present step."""
         return value_at(
