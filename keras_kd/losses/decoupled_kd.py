@@ -61,7 +61,8 @@ class DecoupledKD(TemperedLoss):
     In soft targets the wrong classes' share is multiplied by $1 - p_t$: the
     surer the teacher is of the right class, the less is learned about the
     others, though a sure teacher is the one to listen to. Here that factor is
-    a weight of your own. It needs three classes or more: of two, one is left.
+    a weight of your own. Of two classes one is left, and nothing to tell apart:
+    the second part is 0.
 
     $$L = T^2 \\left( \\alpha\\, KL(b^T \\Vert b^S) +
       \\beta\\, KL(\\hat{p}^T \\Vert \\hat{p}^S) \\right)$$

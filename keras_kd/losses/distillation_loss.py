@@ -8,7 +8,6 @@ from keras import ops
 from keras_kd.losses.loss_context import LossContext
 from keras_kd.losses.present_rows import without_absent_rows
 from keras_kd.schedules import lowest_value
-from keras_kd.schedules import value_at
 
 
 class DistillationLoss:
@@ -133,10 +132,6 @@ class DistillationLoss:
             )
         return {name: ops.convert_to_tensor(outputs[name]) for name in names}
 
-    def weight_at(self, step):
-        """The weight of the loss at a step."""
-        return value_at(self.weight, step)
-
     def get_config(self):
         weight = self.weight
         if callable(weight):
@@ -198,18 +193,12 @@ def check_same_last_axis(loss, student, teacher, least=1):
         )
 
 
-def weighted_mean(values, weights=None):
-    """`sum(w * v) / sum(w)` over examples, and 0 where all weights are 0.
+def weighted_sums(values, weights=None):
+    """`(sum(w * v), sum(w))`, for a mean over several batches or replicas.
 
     Dividing by the weights, not by the batch, makes an example of weight 0 the
     same as one that is not there.
     """
-    numerator, denominator = weighted_sums(values, weights)
-    return ops.divide_no_nan(numerator, denominator)
-
-
-def weighted_sums(values, weights=None):
-    """`(sum(w * v), sum(w))`, for a mean over several batches or replicas."""
     values = ops.convert_to_tensor(values)
     values = ops.cast(values, wide_dtype(values))
     if weights is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd import layer_mapping
 from keras_kd import losses
+from keras_kd.losses.distillation_loss import weighted_sums
 
 ROWS, LENGTH, WIDTH, HEADS, CLASSES = 4, 5, 6, 2, 4
 MASK = np.array(
@@ -124,8 +125,6 @@ def gradients(loss, student, teacher, dtype="float32", weights=None, **context):
     """The slope of the sum of a loss, or of its weighted mean, by output."""
     import tensorflow as tf
 
-    from keras_kd.losses.distillation_loss import weighted_mean
-
     student = {
         name: tf.convert_to_tensor(values)
         for name, values in cast(read_by(loss, student), dtype).items()
@@ -201,3 +200,8 @@ def check_oracle(loss, oracle, student, teacher, **context):
             atol=1e-9,
             err_msg=name,
         )
+
+
+def weighted_mean(values, weights=None):
+    """`sum(w * v) / sum(w)` over examples, and 0 where all weights are 0."""
+    return keras.ops.divide_no_nan(*weighted_sums(values, weights))

@@ -6,10 +6,11 @@ import pytest
 from keras import ops
 
 from keras_kd.losses.distillation_loss import DistillationLoss
-from keras_kd.losses.distillation_loss import weighted_mean
 from keras_kd.losses.distillation_loss import weighted_sums
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.schedules import LinearWarmupDecay
+from keras_kd.schedules import value_at
+from tests.losses.cases import weighted_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_kd_tests")
@@ -155,8 +156,7 @@ class TestSettings:
 
     def test_weight_may_be_a_schedule(self):
         loss = SquaredHTTPDistance(weight=LinearWarmupDecay(1.0, 4))
-        assert float(loss.weight_at(1)) == pytest.approx(0.75)
-        assert SquaredHTTPDistance(weight=0.3).weight_at(1) == 0.3
+        assert float(value_at(loss.weight, 1)) == pytest.approx(0.75)
 
     @pytest.mark.parametrize("weight", [0.3, LinearWarmupDecay(1.0, 4)])
     def test_config_round_trip(self, weight):
@@ -166,4 +166,6 @@ class TestSettings:
         )
         assert isinstance(again, SquaredHTTPDistance)
         assert again.name == "distance"
-        assert float(again.weight_at(2)) == float(loss.weight_at(2))
+        assert float(value_at(again.weight, 2)) == float(
+            value_at(loss.weight, 2)
+        )

@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.distiller import Distiller
-from keras_kd.losses.distillation_loss import weighted_mean
 from keras_kd.losses.logits_mse import LogitsMSE
 from keras_kd.losses.logits_mse import squared_distance
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.schedules import LinearSchedule
+from keras_kd.schedules import value_at
+from tests.losses.cases import weighted_mean
 
 
 def oracle(student, teacher):
@@ -191,5 +192,5 @@ def test_config_round_trip():
     )
     assert isinstance(again, LogitsMSE)
     assert again.name == "distance"
-    assert float(again.weight_at(1)) == 0.75
+    assert float(value_at(again.weight, 1)) == 0.75
     assert LogitsMSE().name == "logits_mse"

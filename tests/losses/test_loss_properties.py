@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_kd import losses
-from keras_kd.losses.distillation_loss import weighted_mean
 from tests.losses import cases
+from tests.losses.cases import weighted_mean
 
 STUDENT, TEACHER = cases.everything(seed=1), cases.everything(seed=2)
 CONTEXT = {"mask": cases.MASK, "labels": cases.LABELS}

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_kd.losses.distillation_loss import weighted_mean
 from keras_kd.losses.sigmoid_soft_targets import SigmoidSoftTargets
 from keras_kd.losses.sigmoid_soft_targets import bernoulli_divergence
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.schedules import CosineSchedule
 from keras_kd.schedules import LinearSchedule
+from tests.losses.cases import weighted_mean
 
 TEMPERATURES = [0.5, 1.0, 2.0, 8.0, 30.0]
 

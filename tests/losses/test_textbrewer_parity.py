@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from keras_kd import losses
-from keras_kd.losses.distillation_loss import weighted_mean
 from keras_kd.losses.loss_context import LossContext
 from tests.losses import cases
+from tests.losses.cases import weighted_mean
 
 torch = pytest.importorskip("torch", reason="TextBrewer is made of PyTorch")
 textbrewer_losses = pytest.importorskip(
