@@ -372,8 +372,7 @@ class TestStudents:
 
     def test_heads_that_do_not_fit_the_width(self, refused):
         refused(
-            "`num_heads` must divide `hidden_dim`",
-            "hidden_dim=6",
+            "--heads must be a divisor of --width, which is 6. Received: 4.",
             student="transformer",
             width=6,
         )
