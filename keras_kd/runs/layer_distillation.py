@@ -82,7 +82,7 @@ def layer_losses(
             f"also: {unknown}."
         )
     layers = block_count(student), block_count(teacher)
-    _check_layers(names, layer_map, layers)
+    _check_layers(names, layers)
     pairs = None  # A student without layers has a map of none.
     if set(names) & set(_OF_PAIRS):
         pairs = read_map(layer_map, *layers)
@@ -93,21 +93,18 @@ def layer_losses(
     ]
 
 
-def _check_layers(names, layer_map, layers):
-    """Refuses losses between layers where a model, such as a bag, has none."""
-    reading = [
-        name
-        for name in names
-        if name == "layer_transport"
-        or (name in _OF_PAIRS and layer_map in MAPS)
-    ]
+def _check_layers(names, layers):
+    """Refuses losses between layers where a model, such as a bag, has none.
+
+    Embeddings are what its first layer reads: there are none either.
+    """
+    reading = [name for name in names if name not in _OF_POOLED]
     for role, count in zip(("student", "teacher"), layers):
         if reading and not count:
             raise ConfigurationError(
-                f"The {role} has no layers between its embeddings and its "
-                f"logits. Received: `layer_losses` {names}. Give another "
-                f"{role}, or leave {reading} out: without layers there are "
-                f"embedding_mse, {', '.join(_OF_POOLED)}."
+                f"The {role} has no layers, which {reading} of `layer_losses` "
+                f"compare. Give another {role}, or take of {list(_OF_POOLED)}, "
+                "which compare rows."
             )
 
 

@@ -115,13 +115,15 @@ class TestLosses:
             layer_losses(["hidden"], *models)
 
     @pytest.mark.parametrize("role", ["student", "teacher"])
-    @pytest.mark.parametrize("name", ["hidden_state_mse", "layer_transport"])
+    @pytest.mark.parametrize(
+        "name", ["hidden_state_mse", "embedding_mse", "layer_transport"]
+    )
     def test_a_model_without_layers(self, models, role, name):
         bag = build_student("bag", vocabulary_size=9, num_outputs=2, width=24)
         pair = {"student": models[0], "teacher": models[1], role: bag}
         with pytest.raises(ConfigurationError, match=f"{role} has no layers"):
             layer_losses(["contrastive", name], **pair)
-        assert layer_losses(["contrastive", "embedding_mse"], **pair)
+        assert layer_losses(["contrastive", "relational_angle"], **pair)
 
 
 class TestRuns:
