@@ -58,9 +58,13 @@ def check_outputs(teacher, task):
         raise TeacherRefused(
             f"The teacher gives {width} logits, the task has "
             f"{task.num_outputs} "
-            + (f"classes: {task.labels}" if task.labels else "number to give")
-            + ". Give the names of all that the teacher knows with `labels`, "
-            "in its order, or fine-tune a teacher for this task."
+            + (
+                f"classes: {task.labels}. Give the names of all that the "
+                "teacher knows with `labels`, in its order, or fine-tune"
+                if task.labels
+                else "to give. Fine-tune"
+            )
+            + " a teacher for this task."
         )
 
 

@@ -16,6 +16,7 @@ from keras_kd.runs.teacher_checks import TeacherRefused
 from keras_kd.runs.teacher_checks import examine
 from keras_kd.runs.teaching import open_teacher
 from keras_kd.tasks.text_classification import TextClassification
+from keras_kd.tasks.text_regression import TextRegression
 from tests import tiny
 
 
@@ -120,6 +121,13 @@ class TestExamine:
         assert f"{classes} classes: {task_of(classes).labels}" in str(
             error.value
         )
+
+    def test_logits_for_a_number(self, make):
+        """A regression has no `labels` to give."""
+        teacher, rows = make()
+        with pytest.raises(TeacherRefused) as error:
+            examine(teacher, TextRegression(), rows)
+        assert "2 logits, the task has 1 to give. Fine-tune" in str(error.value)
 
     def test_probabilities_in_place_of_logits(self, make):
         teacher, rows = make(activation="softmax")
