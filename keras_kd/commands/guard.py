@@ -27,6 +27,8 @@ def guarded(action, options):
     # TensorFlow leaves it off on CPUs without instructions for int8, where a
     # step of a recurrent student then takes twice its time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # That PyTorch is not there: transformers is asked for tokenizers alone.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     try:
         status = action(options) or 0
         sys.stdout.flush()
