@@ -48,6 +48,8 @@ from keras_kd.evaluation.significance import HURT
 REPORT = "report.md"
 METRICS = "metrics.json"
 
+# What is compared, where it may take several rows, which are windows of it.
+COMPARED = {"token_tagging": "sentences", "question_answering": "questions"}
 # Of the warnings in a terminal, their heading included.
 CONSOLE_LINES = 5
 
@@ -177,7 +179,8 @@ def _verdict_sentence(result, comparison, student):
         seeds = comparison["seeds"]
         basis.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
     if comparison.get("rows"):
-        basis.append(f"{comparison['rows']:,} {compared_split(result)} rows")
+        rows = COMPARED.get(result.get("task"), "rows")
+        basis.append(f"{comparison['rows']:,} {compared_split(result)} {rows}")
     provisional = " (provisional)" if comparison.get("provisional") else ""
     return (
         f"{comparison['verdict']}{provisional}: the {student} {claim} the same "

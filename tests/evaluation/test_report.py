@@ -95,6 +95,19 @@ def table_rows(text):
     return {line[0]: line[1:] for line in cells}
 
 
+@pytest.mark.parametrize(
+    ("task", "things"),
+    [
+        ("token_tagging", "100 test sentences)"),
+        ("question_answering", "100 test questions)"),
+        ("classification", "100 test rows)"),
+    ],
+)
+def test_verdict_says_what_was_compared(tmp_path, task, things):
+    path = write_report(tmp_path / "run", {**full_result(), "task": task})
+    assert things in path.read_text(encoding="utf-8").splitlines()[2]
+
+
 def test_full_report(tmp_path):
     path = write_report(tmp_path / "run", full_result())
     text = path.read_text(encoding="utf-8")
