@@ -139,18 +139,28 @@ def class_section(result: dict, plots: list[str]) -> list[str]:
     if not arms:
         return []
     last = "distilled" if "distilled" in arms else list(arms)[-1]
-    names = list(arms[last][0])
+    # A model may find entities of a kind that others, and the labels, have not.
+    names = list(
+        dict.fromkeys(
+            name for arm in [last, *arms] for seed in arms[arm] for name in seed
+        )
+    )
+    none = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
     def cells(arm, key):
         return [
-            tables.spread([100 * seed[name][key] for seed in arms[arm]])
+            tables.spread(
+                [100 * seed.get(name, none)[key] for seed in arms[arm]]
+            )
             for name in names
         ]
 
     things = "entities" if result.get("task") == "token_tagging" else "rows"
     columns = {
         "class": names,
-        things: [f"{arms[last][0][name]['support']:,}" for name in names],
+        things: [
+            f"{arms[last][0].get(name, none)['support']:,}" for name in names
+        ],
     }
     for arm in arms:
         columns[f"F1, {arm_title(arm)}"] = cells(arm, "f1")

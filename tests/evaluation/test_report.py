@@ -95,6 +95,30 @@ def table_rows(text):
     return {line[0]: line[1:] for line in cells}
 
 
+def test_kinds_of_entities_that_not_all_models_find(tmp_path):
+    def seed(**kinds):
+        per_class = {
+            kind: {"precision": f1, "recall": f1, "f1": f1, "support": support}
+            for kind, (f1, support) in kinds.items()
+        }
+        return {"seed": 0, "scores": {"entity_f1": 0.5, "per_class": per_class}}
+
+    arms = {
+        "alone": {
+            "seeds": [seed(PER=(0.5, 4)), seed(PER=(0.5, 4), ORG=(0, 0))]
+        },
+        "distilled": {"seeds": [seed(PER=(1.0, 4), LOC=(0, 0))] * 2},
+    }
+    result = {
+        "arms": arms, "task": "token_tagging", "primary_metric": "entity_f1"
+    }  # fmt: skip
+    text = write_report(tmp_path, result).read_text("utf-8")
+    rows = table_rows(text)
+    assert rows["PER"][:2] == ["4", "50.00 ± 0.00"]
+    assert rows["LOC"][:3] == ["0", "0.00 ± 0.00", "0.00 ± 0.00"]
+    assert rows["ORG"][0] == "0"
+
+
 @pytest.mark.parametrize(
     ("task", "things"),
     [
