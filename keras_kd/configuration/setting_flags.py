@@ -105,8 +105,12 @@ def resolve_settings(options):
     given.update(typed_settings(options))
     values = {**options.default_settings, **given}
     if values.get("teacher_layers") is not None:
-        # A recipe's sizes are not those of a copy of its teacher.
-        for name in {"layers", "width"} - set(given):
+        # A recipe's sizes are not those of a copy of its teacher; those of one
+        # that is narrower go together.
+        sizes = {"layers", "width"}
+        if "width" not in given:
+            sizes |= {"heads", "intermediate"}
+        for name in sizes - set(given):
             values.pop(name, None)
     return Configuration.from_dict(values)
 

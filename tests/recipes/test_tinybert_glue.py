@@ -296,6 +296,14 @@ class TestGeneralStage:
         assert said in capsys.readouterr().err
         assert not (folder / "general" / "units").exists()
 
+    def test_copy_of_layers_has_the_sizes_of_its_teacher(self, capsys):
+        tinybert_glue.main(
+            ["--train=x.csv", "--teacher-layers", "0", "5", "--print-config"]
+        )
+        settings = json.loads(capsys.readouterr().out)
+        sizes = ("width", "heads", "intermediate")
+        assert [settings[size] for size in sizes] == [None, None, None]
+
     def test_sizes_of_a_copy_of_layers_of_the_teacher(self, flags, capsys):
         flags = [flag for flag in flags if flag not in SIZES]
         run(*flags, "--teacher-layers", "0", "2", "5", "--print-config")
