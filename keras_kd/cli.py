@@ -19,7 +19,8 @@ def main(arguments=None):
     """Runs a command; returns the exit status."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and hasattr(options, "texts") and not rest[0].startswith("-"):
+    flags = [text for text in rest if text.startswith("-")]
+    if rest and hasattr(options, "texts") and not flags:
         # argparse takes no texts after flags that follow the run.
         options.texts, rest = options.texts + rest, []
     if rest:

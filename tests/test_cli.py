@@ -489,6 +489,8 @@ class TestDistill:
         [
             (ValueError("Received: 1."), "keras-kd: Received: 1.\n"),
             (KeyError("no 'x' here"), "keras-kd: no 'x' here\n"),
+            (KeyError("LOC"), "keras-kd: KeyError('LOC'). This is a defect: -"),
+            (KeyError(), "keras-kd: KeyError(). This is a defect: --traceback"),
             (ImportError("pip install x"), "keras-kd: pip install x\n"),
             (OSError(28, "No space left on device"), "The disk is full"),
             # As HDF5 says it, without a number.
@@ -577,6 +579,9 @@ class TestPredict:
         status, _, err = run("predict", "run", "e", "--nothing", "f")
         assert status == 2
         assert "unrecognized arguments: --nothing f" in err
+        status, _, err = run("predict", "run", "--answers", "1", "e", "--no")
+        assert status == 2
+        assert "unrecognized arguments: e --no" in err
 
     def test_pairs(self, run, answers, monkeypatch):
         asked = answers("hypothesis", ("no", 0.75))

@@ -62,7 +62,11 @@ def explain(error, options=None):
         options: Parsed options: our own errors name their flags.
     """
     if isinstance(error, KeyError):
-        return error.args[0]  # Its string is in quotes.
+        # The string of a KeyError is in quotes; a lone key says nothing.
+        text = str(error.args[0]) if error.args else ""
+        if " " in text:
+            return text
+        return f"{error!r}. This is a defect: --traceback shows where."
     # HDF5 leaves the number out, and has the system's words.
     if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(
         errno.ENOSPC
