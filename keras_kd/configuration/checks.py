@@ -123,6 +123,10 @@ def _check_layers(configuration):
     if not all(0 <= one < math.inf for one in weights):
         refuse("layer_weight", weight, "0 or more and finite")
     losses = configuration.layer_losses or []
+    if configuration.layer_losses is not None and (
+        not losses or len(set(losses)) < len(losses)
+    ):
+        refuse("layer_losses", losses, "one or more, all different")
     if isinstance(weight, list) and len(weight) != len(losses):
         many = f"one number, or {len(losses)}: one for each of {losses}"
         refuse("layer_weight", weight, many)
@@ -155,8 +159,8 @@ def _check_lists(configuration):
         values = getattr(configuration, name)
         if not values or len(set(values)) < len(values):
             refuse(name, values, "one or more, all different")
-    if min(configuration.seeds) < 0:
-        refuse("seeds", configuration.seeds, "0 or more")
+    if not 0 <= min(configuration.seeds) <= max(configuration.seeds) < 2**32:
+        refuse("seeds", configuration.seeds, "0 or more, and below 2**32")
 
 
 def _check_tokens(configuration):

@@ -140,11 +140,14 @@ class MaskedLMSettings:
         for name in (
             "temperature", "epochs", "steps", "batch_size", "learning_rate",
             "evaluate_every", "validation_texts", "test_texts", "texts",
-            "cache_masks", "max_length", "accumulation_steps",
+            "cache_masks", "max_length", "accumulation_steps", "width",
+            "heads", "intermediate",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 _refuse(name, value, "above 0 and finite")
+        if not 0 <= self.seed < 2**32:
+            _refuse("seed", self.seed, "0 or more, and below 2**32")
         for name in ("mask_share", "mask_masked", "mask_random"):
             if not 0 <= getattr(self, name) <= 1:
                 _refuse(name, getattr(self, name), "from 0 to 1")

@@ -54,8 +54,8 @@ class Search:
         if "score" not in objectives or set(objectives) - set(OBJECTIVES):
             which = f"score, and perhaps others of {list(OBJECTIVES)}"
             _refuse("objectives", objectives, which)
-        if self.seed < 0:
-            _refuse("search_seed", self.seed, "0 or more")
+        if not 0 <= self.seed < 2**32 - 1:
+            _refuse("search_seed", self.seed, "0 or more, and below 2**32 - 1")
 
     def to_dict(self):
         """All settings, for JSON."""

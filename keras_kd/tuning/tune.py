@@ -67,6 +67,11 @@ def tune(configuration, folder, search, command="", say=print):
     keep_freed_memory()
     folder = Path(folder)
     ranges = read_ranges(search.tune, configuration)
+    if "distilled" not in configuration.arms:
+        raise ConfigurationError(
+            "A search is for the distilled student. Received: `arms` "
+            f"{configuration.arms}. Add distilled."
+        )
     if search.seed in configuration.seeds:
         raise ConfigurationError(
             "The winner must be trained on seeds that the search has not seen. "

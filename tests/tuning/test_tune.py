@@ -242,6 +242,13 @@ def test_seed_of_the_search_is_not_one_of_the_winner(configuration, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_search_without_the_distilled_student(configuration, tmp_path):
+    settings = dataclasses.replace(configuration, arms=["teacher", "alone"])
+    with pytest.raises(ConfigurationError, match="Add distilled"):
+        tune(settings, tmp_path / "run", SEARCH, say=[].append)
+    assert not (tmp_path / "run").exists()
+
+
 def test_of_equal_scores_none_beats_the_winner(
     configuration, tmp_path, monkeypatch
 ):

@@ -139,6 +139,7 @@ class TestSearch:
             ({"objectives": ["size"]}, "`objectives` must be score"),
             ({"objectives": ["score", "joy"]}, "`objectives` must be score"),
             ({"seed": -1}, "`search_seed` must be 0 or more"),
+            ({"seed": 2**32}, "`search_seed` must be 0 or more, and below"),
         ],
     )
     def test_what_is_refused(self, settings, message):
