@@ -78,7 +78,9 @@ def distill(configuration, folder, command="", say=print):
         missing = [name for name in wanted if name not in done]
         if missing:
             say("Writing and verifying the SavedModel and the .tflite ...")
-        written, failures = _write_files(student, missing)
+        # Also a length, say, that its rows are too long for.
+        errors = (ExportError, ValueError)
+        written, failures = _write_files(student, missing, errors)
         result["exports"] = list({**done, **written}.values())
         result["warnings"] += failures
         metric = result["primary_metric"]
@@ -118,7 +120,7 @@ def export_again(folder, formats, say=lambda text: None):
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     result = read_result(run)
-    written, failures = _write_files(student, formats)
+    written, failures = _write_files(student, formats, ExportError)
     reports = list(written.values())
     test = Rows.open(run.folder / TEST_ROWS)
     _score_files(student, reports, result["primary_metric"], test, say)
@@ -139,7 +141,7 @@ def export_again(folder, formats, say=lambda text: None):
     return reports
 
 
-def _write_files(student, names):
+def _write_files(student, names, errors):
     """The reports of files by their names, and what went wrong with others.
 
     A file that fails its check is to cost neither the other files nor the
@@ -149,7 +151,7 @@ def _write_files(student, names):
     for name in names:
         try:
             reports[name] = StudentFiles(student).write(name)
-        except (ExportError, ValueError) as error:
+        except errors as error:
             failures.append(f"{_failure(name)} {error}")
     return reports, failures
 
