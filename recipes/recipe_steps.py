@@ -61,12 +61,18 @@ def make_teacher(settings, tokens, folder):
     from keras_kd.runs.run_sources import read_part
     from keras_kd.runs.taught_run import short_hash
     from keras_kd.teachers.fresh import fresh_teacher
+    from keras_kd.teachers.target_shards import file_hash
     from keras_kd.teachers.teacher import is_saved_teacher
 
     task = find_task(settings, None)
     seed = settings.seeds[0]
     made_of = [settings.train, settings.train_split, task.to_dict(), tokens]
     made_of += [settings.vocabulary_size, settings.max_length, seed]
+    # The vocabulary is of the words that are read, not of the path.
+    made_of += [settings.text, settings.text_pair, settings.label]
+    made_of += [settings.encoding, settings.delimiter]
+    if Path(settings.train).is_file():
+        made_of.append(file_hash(settings.train))
     path = Path(folder) / f"teacher-{short_hash(made_of)}"
     if not is_saved_teacher(path):
         keras.utils.set_random_seed(seed)

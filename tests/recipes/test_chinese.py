@@ -1,14 +1,17 @@
 """ChnSentiCorp and TNEWS: teachers from scratch, chosen classes."""
 
+import dataclasses
 import json
 
 import pytest
 
+from keras_kd.configuration import Configuration
 from keras_kd.data.sources import read_examples
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.teachers import teacher as teacher_module
 from keras_kd.teachers.teacher import Teacher
 from keras_kd.teachers.teacher import is_saved_teacher
+from recipes.recipe_steps import make_teacher
 from tests.recipes.files import CHINESE
 from tests.recipes.files import CHINESE_NEUTRAL
 from tests.recipes.files import SMALL
@@ -81,6 +84,25 @@ class TestChnsenticorp:
             assert status == 0, err
         assert len(small_fresh_teacher) == 3
         assert len(list((tmp_path / "run-data").iterdir())) == 3
+
+    def test_other_rows_and_columns_make_another_teacher(
+        self, tmp_path, small_fresh_teacher
+    ):
+        path, folder = tmp_path / "train.tsv", tmp_path / "teachers"
+        settings = Configuration(train=str(path))
+        made = []
+        # Further signs in the same file: its path says nothing of them.
+        for extra in ("", "猫"):
+            rows = [(n, text + extra, "狗") for n, text in chinese_rows(20)]
+            write_table(path, ("label", "text", "other"), rows)
+            made.append(make_teacher(settings, "character", folder))
+        settings = dataclasses.replace(settings, text="other")
+        made.append(make_teacher(settings, "character", folder))
+        assert make_teacher(settings, "character", folder) == made[2]
+        signs = [set(Tokenizer.from_folder(name).vocabulary) for name in made]
+        assert ["猫" in found for found in signs] == [False, True, False]
+        assert ["狗" in found for found in signs] == [False, False, True]
+        assert len(small_fresh_teacher) == 3
 
     def test_nothing_half_written(
         self, run_recipe, arguments, tmp_path, quick, small_fresh_teacher,
