@@ -1,6 +1,7 @@
 """A masked-LM head, trained in miniature and read by an augmentation."""
 
 import json
+import shutil
 
 import pytest
 
@@ -56,9 +57,15 @@ def test_from_text_to_a_folder(flags, tmp_path, capsys):
     masked_lm_head.run(parser.parse_args(flags))
     again = capsys.readouterr().out
     assert "step 30" not in again and "Masked tokens told right" in again
-    # Nor does one with other settings, or another teacher: it is refused.
+    # Nor does one with other settings, texts or teachers: it is refused.
     with pytest.raises(ConfigurationError, match=r"'steps': \(60, 61\)"):
         masked_lm_head.run(parser.parse_args([*flags, "--steps=61"]))
+    shutil.rmtree(tmp_path / "run" / "tokens")
+    with open(tmp_path / "texts.txt", "a") as file:
+        file.write("another text\n")
+    with pytest.raises(ConfigurationError, match="The data of the run"):
+        masked_lm_head.run(parser.parse_args(flags))
+    assert not (tmp_path / "run" / "tokens").exists()
     tiny.change_weights(tmp_path / "bert")
     with pytest.raises(ConfigurationError, match="The teacher of the run"):
         masked_lm_head.run(parser.parse_args(flags))

@@ -1,6 +1,7 @@
 """TinyBERT's stages in miniature, and the tasks of GLUE."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -265,7 +266,7 @@ class TestGeneralStage:
             "--steps=2", "--evaluate-every=2", "--batch-size=4",
         ]  # fmt: skip
 
-    def test_other_settings_and_teachers(self, folder, flags, capsys):
+    def test_other_settings_texts_and_teachers(self, folder, flags, capsys):
         run(*flags)
         first = (folder / "general" / "student.keras").read_bytes()
         for other, said in (
@@ -275,6 +276,11 @@ class TestGeneralStage:
         ):
             assert tinybert_glue.main([*flags, *other]) == 1
             assert said in capsys.readouterr().err
+        shutil.rmtree(folder / "general" / "tokens")
+        with open(folder / "texts.txt", "a") as file:
+            file.write("another text\n")
+        assert tinybert_glue.main(flags) == 1
+        assert "The data of the run" in capsys.readouterr().err
         tiny.change_weights(folder / "bert")
         assert tinybert_glue.main(flags) == 1
         assert "The teacher of the run" in capsys.readouterr().err
