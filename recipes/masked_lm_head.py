@@ -67,8 +67,8 @@ def run(options):
 
     from keras_kd.data.tokenization import Tokenizer
     from keras_kd.language.raw_text import read_windows
+    from keras_kd.models.huggingface_export import config_of
     from keras_kd.models.huggingface_export import write_folder
-    from keras_kd.models.huggingface_folder import read_config
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.runs.run_folder import RunFolder
@@ -118,7 +118,7 @@ def run(options):
         f"{options.validation_texts} texts that were not trained on (step "
         f"{result['best_step']}, {result['seconds']:.0f} s)."
     )
-    config = {**read_config(folder), "architectures": ["BertForMaskedLM"]}
+    config = config_of(model, "masked_lm", tokenizer.pad_id)
     target = run_folder.folder / "model"
     write_folder(target, model, config, "masked_lm", tokenizer)
     print(f"Hugging Face folder: {target}")

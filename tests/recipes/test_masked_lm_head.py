@@ -10,6 +10,7 @@ from keras_kd.data.tokenization import Tokenizer
 from keras_kd.models.pretrained import load_pretrained
 from recipes import masked_lm_head
 from tests import tiny
+from tests import tiny_language_models as tiny_lm
 
 
 @pytest.fixture
@@ -69,3 +70,17 @@ def test_from_text_to_a_folder(flags, tmp_path, capsys):
     tiny.change_weights(tmp_path / "bert")
     with pytest.raises(ConfigurationError, match="The teacher of the run"):
         masked_lm_head.run(parser.parse_args(flags))
+
+
+@pytest.mark.parametrize("family", ["distilbert", "roberta"])
+def test_the_folder_names_the_encoders_own_architecture(
+    flags, tmp_path, family
+):
+    encoder = tiny_lm.write_masked_lm(tmp_path / family, family)
+    more = [f"--teacher={encoder}", "--steps=1", "--validation-texts=20"]
+    parser = masked_lm_head.make_parser()
+    masked_lm_head.run(parser.parse_args([*flags, *more, "--texts=20"]))
+    config = json.loads((tmp_path / "run/model/config.json").read_text())
+    assert config["model_type"] == family
+    assert config["architectures"] == [tiny_lm.ARCHITECTURES[family]]
+    load_pretrained(tmp_path / "run" / "model", "masked_lm")
