@@ -92,7 +92,9 @@ def read_settings(config, dropout=None):
             "heads in config.json. Expected a multiple of the heads."
         )
     activation = _activation(config)
-    rate = _value(config, "dropout", 0.1) if dropout is None else dropout
+    rate = dropout
+    if dropout is None:
+        rate = _number(_value(config, "dropout"), 0.1)
     return BertSettings(
         name=config["model_type"].replace("-", "_"),
         vocabulary_size=_size(config, "vocabulary_size"),
@@ -109,11 +111,13 @@ def read_settings(config, dropout=None):
             "gelu" if "roberta" in config["model_type"] else activation
         ),
         layer_norm_epsilon=(
-            1e-12 if distilbert else float(config.get("layer_norm_eps", 1e-12))
+            1e-12
+            if distilbert
+            else _number(config.get("layer_norm_eps"), 1e-12)
         ),
         dropout=float(rate),
         head_dropouts=_head_dropouts(config, dropout, rate),
-        initializer_range=float(config.get("initializer_range", 0.02)),
+        initializer_range=_number(config.get("initializer_range"), 0.02),
     )
 
 
@@ -122,7 +126,7 @@ def num_segments(config):
     if config["model_type"] == "distilbert":
         return 0
     default = 2 if config["model_type"] == "bert" else 1
-    return int(config.get("type_vocab_size", default))
+    return int(_number(config.get("type_vocab_size"), default))
 
 
 def position_offset(config):
@@ -157,6 +161,11 @@ def _value(config, name, default=None):
     return config.get(names[name], default)
 
 
+def _number(value, default):
+    """A number of a config, where null is what is left out."""
+    return float(default if value is None else value)
+
+
 def _size(config, name):
     value = _value(config, name)
     if not isinstance(value, int) or value < 1:
@@ -188,10 +197,9 @@ def _head_dropouts(config, dropout, rate):
         return dict.fromkeys(("sequence", "token", "span"), float(dropout))
     if config["model_type"] == "distilbert":
         return {
-            "sequence": float(config.get("seq_classif_dropout", 0.2)),
+            "sequence": _number(config.get("seq_classif_dropout"), 0.2),
             "token": float(rate),
-            "span": float(config.get("qa_dropout", 0.1)),
+            "span": _number(config.get("qa_dropout"), 0.1),
         }
-    own = config.get("classifier_dropout")
-    own = float(rate if own is None else own)
+    own = _number(config.get("classifier_dropout"), rate)
     return {"sequence": own, "token": own, "span": 0.0}

@@ -396,6 +396,20 @@ def write_folder(folder, head, num_outputs=None, **settings):
     return model
 
 
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert"])
+def test_null_in_a_config_is_the_default(model_type):
+    sizes = DISTILBERT_SIZES if model_type == "distilbert" else SIZES
+    numbers = [
+        "hidden_dropout_prob", "dropout", "classifier_dropout",
+        "seq_classif_dropout", "qa_dropout", "layer_norm_eps",
+        "initializer_range", "type_vocab_size",
+    ]  # fmt: skip
+    config = {"model_type": model_type, **sizes}
+    config = {k: v for k, v in config.items() if k not in numbers}
+    nulls = dict.fromkeys(numbers)
+    assert read_settings({**config, **nulls}) == read_settings(config)
+
+
 def change_config(folder, **settings):
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), **settings}
