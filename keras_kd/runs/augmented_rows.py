@@ -34,7 +34,7 @@ from keras_kd.progress import progress_bar
 from keras_kd.teachers.target_shards import file_hash
 
 # To be counted up when other texts are made of the same ones.
-AUGMENTED_FORMAT = 1
+AUGMENTED_FORMAT = 2
 # Whatever the seeds of the trainings: all of them see the same texts.
 SEED = 0
 WINDOW = 128

@@ -7,8 +7,10 @@ from keras_kd.batch import MASK_POSITIONS
 from keras_kd.batch import PADDING_MASK
 from keras_kd.batch import SEGMENT_IDS
 from keras_kd.batch import TOKEN_IDS
+from keras_kd.data.augmentation.nearest_words import SPELLINGS
 from keras_kd.data.augmentation.word_splitter import WordSplitter
 from keras_kd.data.augmentation.word_splitter import has_letter
+from keras_kd.data.augmentation.word_splitter import one_of_each
 from keras_kd.data.batches import by_length
 
 
@@ -175,13 +177,13 @@ class MaskedWords:
         logits = logits[: len(self._words)]
         logits = np.where(self._is_word[: len(logits)], logits, -np.inf)
         # A word may be there in several spellings: Film, film, FILM.
-        most = min(self.count + 8, len(logits))
+        most = min(SPELLINGS * (self.count + 1), len(logits))
         best = np.argpartition(-logits, most - 1)[:most]
         best = best[np.argsort(-logits[best], kind="stable")]
         words = [self._words[i] for i in best if np.isfinite(logits[i])]
         words = [w for w in words if w.casefold() != own.casefold()]
         # Equal logits differ by what else is in the batch: not by their order.
-        return sorted(words[: self.count])
+        return sorted(one_of_each(words, self.count))
 
 
 def _whole_words(tokenizer, splitter):

@@ -5,8 +5,11 @@ import itertools
 import numpy as np
 
 from keras_kd.data.augmentation.word_splitter import WordSplitter
+from keras_kd.data.augmentation.word_splitter import one_of_each
 
 VECTORS_AT_ONCE = 256
+# How many are kept for each that is found: film, Film and FILM are one word.
+SPELLINGS = 4
 
 
 def nearest_words(read, words, count=15, splitter=None):
@@ -55,8 +58,9 @@ def nearest_words(read, words, count=15, splitter=None):
     own = {}
     for row, word in enumerate(found):
         own.setdefault(word.casefold(), []).append(row)
-    names = np.full((len(found), count), None, object)
-    scores = np.full((len(found), count), -np.inf, "float32")
+    kept = count * SPELLINGS
+    names = np.full((len(found), kept), None, object)
+    scores = np.full((len(found), kept), -np.inf, "float32")
     # What is asked for may be told anyway: a file's first word always is.
     others = (
         entry
@@ -68,18 +72,20 @@ def nearest_words(read, words, count=15, splitter=None):
         for column, (word, _) in enumerate(chunk):
             near[own.get(word.casefold(), []), column] = -np.inf
         scores = np.hstack([scores, near])
-        best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        best = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
         new = np.array([word for word, _ in chunk], object)
         names = np.where(
-            best < count,
-            np.take_along_axis(names, np.minimum(best, count - 1), axis=1),
-            new[np.maximum(best - count, 0)],
+            best < kept,
+            np.take_along_axis(names, np.minimum(best, kept - 1), axis=1),
+            new[np.maximum(best - kept, 0)],
         )
         scores = np.take_along_axis(scores, best, axis=1)
-    return {
-        word: sorted(set(names[row][np.isfinite(scores[row])]))
-        for row, word in enumerate(found)
-    }
+    nearest = {}
+    for row, word in enumerate(found):
+        order = np.argsort(-scores[row], kind="stable")
+        order = order[np.isfinite(scores[row][order])]
+        nearest[word] = sorted(one_of_each(names[row][order], count))
+    return nearest
 
 
 def _of_length_one(vectors):

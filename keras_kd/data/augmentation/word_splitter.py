@@ -62,6 +62,14 @@ def is_word(text):
     return any(character.isalnum() for character in text)
 
 
+def one_of_each(words, count):
+    """The first words of some, each in the letters that it is first in."""
+    found = {}
+    for word in words:
+        found.setdefault(word.casefold(), word)
+    return list(found.values())[:count]
+
+
 def has_letter(text):
     """Whether there is a letter in it: a word, and no number."""
     return any(character.isalpha() for character in text)

@@ -64,6 +64,22 @@ def test_only_words_are_found_and_never_the_word_itself(glove):
     }
 
 
+@pytest.mark.parametrize("chunk", [1, 1000])
+def test_a_word_is_found_in_its_nearest_spelling(glove, monkeypatch, chunk):
+    monkeypatch.setattr(module, "VECTORS_AT_ONCE", chunk)
+    read = glove(
+        {
+            "film": [1.0, 0.0],
+            "MOVIE": [1.0, 0.3],
+            "movie": [1.0, 0.1],
+            "Movie": [1.0, 0.2],
+            "show": [1.0, 0.5],
+            "dog": [-1.0, 0.0],
+        }
+    )
+    assert nearest_words(read, ["film"], count=2) == {"film": ["movie", "show"]}
+
+
 def test_words_without_a_vector_are_left_out(glove):
     read = glove({"film": [1.0, 0.0], "movie": [1.0, 1.0], "nil": [0.0, 0.0]})
     assert nearest_words(read, ["unseen", "nil"]) == {}

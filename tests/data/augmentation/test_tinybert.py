@@ -205,6 +205,25 @@ class TestMaskedWords:
             [((0, 4), ["film"]), ((5, 9), ["café"])]
         ]
 
+    def test_a_word_is_proposed_in_one_spelling(self):
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        words = ["it", "MOVIE", "movie", "Movie", "show", "dog"]
+        vocabulary = {w: i for i, w in enumerate([*special, *words])}
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.WordLevel(vocabulary, unk_token="<unk>")
+        )
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        backend.add_special_tokens(special)
+
+        def predict(features):
+            logits = np.zeros((*features["token_ids"].shape, len(vocabulary)))
+            logits[..., 5:] = [6.0, 3.0, 5.0, 4.0, 2.0, 1.0]
+            return {"logits": logits}
+
+        runtime = ["token_ids"], predict
+        masked = MaskedWords(runtime, Tokenizer(backend), count=2)
+        assert masked.propose(["it"]) == [[((0, 2), ["movie", "show"])]]
+
     def test_tokenizer_without_a_mask(self, word_tokenizer):
         with pytest.raises(ValueError, match="mask_id=None"):
             MaskedWords(Model().runtime(), word_tokenizer)
