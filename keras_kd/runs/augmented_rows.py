@@ -61,8 +61,8 @@ def check_augmentation(configuration, say=lambda text: None):
         else:
             spacy_versions(configuration.augment_tagger)
     if configuration.augment == "tinybert":
-        folder = resolve_folder(configuration.augment_masked_lm)
-        heads = find_heads(folder)
+        folder = _masked_lm_folder(configuration)
+        heads = find_heads(folder, configuration.allow_pickle)
         if "masked_lm" not in heads:
             raise DataError(
                 f"'{folder}' has no masked-LM head (its heads: "
@@ -189,8 +189,10 @@ def _augmentation(configuration, splitter, labelled):
         return TangAugmentation(
             same_tag_words=same, splitter=splitter, **settings
         )
-    folder = resolve_folder(configuration.augment_masked_lm)
-    model = load_pretrained(folder, task_head="masked_lm")
+    folder = _masked_lm_folder(configuration)
+    model = load_pretrained(
+        folder, task_head="masked_lm", allow_pickle=configuration.allow_pickle
+    )
     positions = model.get_layer("position_embedding").sequence_length
     masked_words = MaskedWords(
         keras_runtime(at_positions(model)),
@@ -208,12 +210,18 @@ def _augmentation(configuration, splitter, labelled):
     return TinyBertAugmentation(masked_words, nearest, **settings)
 
 
+def _masked_lm_folder(configuration):
+    return resolve_folder(
+        configuration.augment_masked_lm, configuration.allow_pickle
+    )
+
+
 def _made_with(configuration):
     """What the texts are made with, for the fingerprint."""
     if configuration.augment == "tang":
         name = configuration.augment_tagger
         return {"tagger": name and spacy_versions(name)}
-    folder = resolve_folder(configuration.augment_masked_lm)
+    folder = _masked_lm_folder(configuration)
     vectors = configuration.augment_word_vectors
     return {
         "masked_lm": {

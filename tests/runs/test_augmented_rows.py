@@ -17,6 +17,7 @@ from keras_kd.data.errors import DataError
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.evaluation import report
 from keras_kd.models.bert import bert
+from keras_kd.models.huggingface_checkpoint import Checkpoint
 from keras_kd.models.huggingface_config import read_settings
 from keras_kd.models.pretrained import state_dict
 from keras_kd.runs import arm_training
@@ -471,6 +472,31 @@ class TestMaskedLanguageModel:
         config.write_text(config.read_text().replace("gelu", "relu"))
         third = prepare(**settings, augment_masked_lm=str(other))
         assert third.fingerprint["augmented"] != first.fingerprint["augmented"]
+
+    def test_a_pickle_is_read_where_that_is_allowed(
+        self, tmp_path, prepare, masked_lm, monkeypatch
+    ):
+        from safetensors.numpy import load_file
+
+        folder = shutil.copytree(masked_lm, tmp_path / "pickled")
+        weights = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+        # Whoever is allowed to read it; without torch, which a pickle needs.
+        monkeypatch.setattr(
+            Checkpoint,
+            "_load_pickles",
+            lambda checkpoint, files: checkpoint._pickled.update(weights),
+        )
+        settings = {
+            **tiny.write_data(tmp_path, unlabelled=10),
+            "augment": "tinybert",
+            "augment_masked_lm": str(folder),
+        }
+        with pytest.raises(ValueError, match="a pickle"):
+            check_augmentation(Configuration(**settings))
+        settings["allow_pickle"] = True
+        check_augmentation(Configuration(**settings))
+        assert made_of(prepare(**settings))
 
 
 class TestCheck:
