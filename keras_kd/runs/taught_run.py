@@ -204,8 +204,8 @@ class TaughtRun:
         rows = self.rows.validation
         # Runs with other validation rows, or another task, share the folder.
         keys = rows.keys().tobytes().hex()
-        name = f"beside_keras-{short_hash([self.task.to_dict(), keys])}.json"
-        path = self.targets.folder / name
+        made_of = short_hash([self.task.to_dict(), keys])
+        path = self.targets.folder / f"beside_keras-{made_of}.json"
         if not path.exists():
             moved = self._targets_of(self.targets, rows)
             exact = predict(

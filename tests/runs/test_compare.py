@@ -188,7 +188,8 @@ class TestSecondRun:
         comparison.prepare()
         comparison.prepare_teacher()
         comparison.configuration.teacher_runtime = "litert-int8"
-        assert comparison.what_the_runtime_moves()["rows"] == 24
+        moved = comparison.what_the_runtime_moves()
+        assert (moved["runtime"], moved["rows"]) == ("litert-int8", 24)
         # Another run, which has the same teacher and cache.
         fewer = comparison.rows.validation.select(slice(10))
         comparison.rows = dataclasses.replace(comparison.rows, validation=fewer)
