@@ -138,6 +138,11 @@ class Recipe:
             return
         if settings.train is None:
             raise ConfigurationError("--data or --train is needed.")
+        if options.tune is not None and options.study is not None:
+            raise ConfigurationError(
+                "--tune and --study are two runs. Received: both. Give one, "
+                "and the other in a run of its own."
+            )
         folder = Path(
             options.run
             or f"saved_models/{self.name}-{settings.student}-{settings.layers}"

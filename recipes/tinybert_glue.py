@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 from keras_kd.commands.guard import guarded
+from keras_kd.commands.parsers import count
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.example import Example
 from keras_kd.data.text_files import read_lines
@@ -141,7 +142,7 @@ def add_flags(parser):
     )
     parser.add_argument(
         "--texts",
-        type=int,
+        type=count,
         default=20000,
         metavar="N",
         help="texts of the general stage (default: 20000)",

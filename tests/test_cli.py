@@ -435,6 +435,20 @@ class TestSettings:
         assert arguments[0] in err
 
     @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["benchmark", "run", "--rows", "0"],
+            ["benchmark", "run", "--threads", "-1"],
+            ["neighbours", "run", "--word", "a", "--count", "0"],
+            ["predict", "run", "--answers", "0"],
+        ],
+    )
+    def test_bad_count(self, run, arguments):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert f"argument {arguments[-2]}: must be 1 or more" in err
+
+    @pytest.mark.parametrize(
         ("arguments", "missing"),
         [
             ([], "--train"),
@@ -724,7 +738,7 @@ class TestEvaluate:
         )
         status, _, err = run("evaluate", "run", "--data", "a.csv", *arguments)
         assert status == 1
-        assert f"{arguments[0]} must be left out for a run " in err
+        assert f"{arguments[0]} must be left out for " in err
 
     def test_data_is_needed(self, run, miniature):
         status, _, err = run("evaluate", miniature.folder)
@@ -787,6 +801,17 @@ class TestExport:
         )
         assert not (folder / "student_dynamic.tflite").exists()
         assert (folder / "metrics.json").read_bytes() == before
+
+    @pytest.mark.parametrize("form", ["saved_model", "huggingface"])
+    @pytest.mark.parametrize(
+        "arguments", [["--length", "64"], ["--quantize", "float16"]]
+    )
+    def test_what_is_of_a_tflite_file(self, run, miniature, form, arguments):
+        status, _, err = run(
+            "export", miniature.folder, "--format", form, *arguments
+        )
+        assert status == 1
+        assert f"{arguments[0]} is for a .tflite file" in err
 
     def test_format_that_there_is_not(self, run, miniature):
         status, _, err = run("export", miniature.folder, "--quantize", "int4")

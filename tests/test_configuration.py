@@ -2,9 +2,11 @@
 
 import dataclasses
 import inspect
+import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keras_kd.configuration import Configuration
@@ -43,6 +45,7 @@ FIELDS = dataclasses.fields(Configuration)
         ("validation_rows", -3, "above 0"),
         ("test_rows", 0, "above 0"),
         ("max_length", 7, "8 or more"),
+        ("no_answer_threshold", math.nan, "finite"),
         ("seeds", [], "one or more, all different"),
         ("seeds", [1, 1], "different"),
         ("seeds", [-1], "0 or more"),
@@ -77,6 +80,21 @@ def test_a_delimiter_is_for_one_file_of_the_run_at_least():
         Configuration(train="a.jsonl", unlabelled=table, delimiter=";")
     with pytest.raises(ConfigurationError, match="`delimiter` .* left out"):
         Configuration(train="a.jsonl", unlabelled="b.txt", delimiter=";")
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("token_tagging", "text_pair"),
+        ("token_tagging", "delimiter"),
+        ("question_answering", "text"),
+        ("question_answering", "label"),
+    ],
+)
+def test_what_the_files_of_a_task_have_not(task, name):
+    with pytest.raises(ConfigurationError) as error:
+        Configuration(train="a.csv", task=task, **{name: ";"})
+    assert str(error.value).startswith(f"`{name}` must be left out for {task}.")
 
 
 @pytest.mark.parametrize("student", ["attention", "transformer", "bert"])
@@ -145,6 +163,16 @@ def test_values_of_another_type_are_refused(name, value, kind):
 def test_paths_are_kept_as_strings():
     configuration = Configuration(train=Path("rows") / "train.csv")
     assert configuration.train == str(Path("rows") / "train.csv")
+
+
+def test_numbers_of_numpy_are_kept_as_plain_ones():
+    values = {
+        "steps": np.int64(300),
+        "temperature": np.float32(1.5),
+        "seeds": [np.int32(2)],
+    }
+    stored = json.loads(json.dumps(Configuration(**values).to_dict()))
+    assert {name: stored[name] for name in values} == values
 
 
 def test_whole_numbers_are_fine_where_fractions_are():

@@ -3,6 +3,7 @@
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command
 from keras_kd.commands.parsers import add_traceback
+from keras_kd.commands.parsers import count
 
 
 def add_benchmark(commands):
@@ -14,7 +15,7 @@ def add_benchmark(commands):
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=count,
         default=1,
         help="threads of every model (default: 1)",
     )
@@ -27,7 +28,7 @@ def add_benchmark(commands):
     )
     parser.add_argument(
         "--rows",
-        type=int,
+        type=count,
         default=50,
         help="rows of each length (default: 50)",
     )

@@ -9,6 +9,7 @@ from keras_kd.commands.parsers import add_command
 from keras_kd.commands.parsers import add_command_on_run
 from keras_kd.commands.parsers import add_traceback
 from keras_kd.configuration import QUANTIZATIONS
+from keras_kd.configuration import ConfigurationError
 
 
 def add_export(commands):
@@ -32,7 +33,6 @@ def add_export(commands):
     command.add_argument(
         "--quantize",
         choices=QUANTIZATIONS,
-        default="dynamic",
         help="of a .tflite file (default: dynamic)",
     )
     command.add_argument(
@@ -50,6 +50,14 @@ def add_export(commands):
 
 
 def _export(options):
+    if options.format in ("saved_model", "huggingface"):
+        for flag in ("quantize", "length"):
+            if getattr(options, flag) is not None:
+                raise ConfigurationError(
+                    f"--{flag} is for a .tflite file. Received: "
+                    f"{getattr(options, flag)}, with --format "
+                    f"{options.format}. Leave it out."
+                )
     load_keras()
     if options.format == "huggingface":
         print(json.dumps(_export_huggingface(options.run), indent=2))
@@ -59,7 +67,7 @@ def _export(options):
     name = options.format
     if name != "saved_model":
         prefix = None if name == "litert" else name
-        parts = [prefix, options.quantize, options.length]
+        parts = [prefix, options.quantize or "dynamic", options.length]
         name = "/".join(filter(None, parts))
     say = functools.partial(print, file=sys.stderr)
     for report in export_again(options.run, [name], say):

@@ -3,6 +3,7 @@
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command
 from keras_kd.commands.parsers import add_traceback
+from keras_kd.commands.parsers import count
 
 DESCRIPTION = """\
 Print the nearest words by the cosine of their vectors, in the word tables of a
@@ -29,7 +30,7 @@ def add_neighbours(commands):
         metavar="WORD", help="a word; may be given several times",
     )  # fmt: skip
     parser.add_argument(
-        "--count", type=int, default=5, metavar="N",
+        "--count", type=count, default=5, metavar="N",
         help="words beside each (default: 5)",
     )  # fmt: skip
 

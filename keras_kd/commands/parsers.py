@@ -55,6 +55,14 @@ def add_run(parser, folder=None):
     add_traceback(parser)
 
 
+def count(text):
+    """The type of a flag that takes a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more. Received: {text}")
+    return number
+
+
 def add_traceback(parser):
     """Adds the flag that `guarded` reads."""
     parser.add_argument(

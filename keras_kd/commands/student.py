@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_kd.commands.guard import load_keras
 from keras_kd.commands.parsers import add_command_on_run
-from keras_kd.configuration.errors import ConfigurationError
+from keras_kd.commands.parsers import count
 from keras_kd.configuration.errors import refuse
 from keras_kd.configuration.setting_flags import DESCRIPTIONS
 from keras_kd.configuration.setting_flags import add_some_settings
@@ -17,11 +17,6 @@ from keras_kd.data.errors import DataError
 
 # How a file is read: a run's settings that another file may have others of.
 READING = ("text", "text_pair", "label", "delimiter", "encoding")
-# Those that the files of a task have not.
-NOT_OF_TASKS = {
-    "token_tagging": ("text_pair", "delimiter"),
-    "question_answering": ("text", "text_pair", "label", "delimiter"),
-}
 
 
 def add_student(commands):
@@ -59,7 +54,7 @@ def add_student(commands):
     )
     command.add_argument(
         "--answers",
-        type=int,
+        type=count,
         default=1,
         help="of question answering: print so many of the best (default: 1)",
         metavar="N",
@@ -84,19 +79,13 @@ def _evaluate(options):
 
 
 def _check_reading(reading, configuration):
-    """Refuses what files of the run's task have not."""
-    for name, value in reading.items():
-        if name in NOT_OF_TASKS.get(configuration.task, ()):
-            refuse(name, value, f"left out for a run of {configuration.task}")
-        if name == "text_pair" and configuration.text_pair is None:
-            refuse(name, value, "left out for a run that is not on pairs")
+    """Refuses a second text where the run has none."""
+    value = reading.get("text_pair")
+    if value is not None and configuration.text_pair is None:
+        refuse("text_pair", value, "left out for a run that is not on pairs")
 
 
 def _predict(options):
-    if options.answers < 1:
-        raise ConfigurationError(
-            f"`--answers` must be 1 or more. Received: {options.answers}."
-        )
     student = _open_student(options.run)
     if student.task.name == "question_answering":
         texts = _pairs(options.texts, "a question and a text")

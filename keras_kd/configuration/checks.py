@@ -23,7 +23,7 @@ def check(configuration):
     follow from others are filled in.
     """
     for part in (
-        _check_choices, _check_numbers, _check_delimiter, _check_augmentation,
+        _check_choices, _check_numbers, _check_reading, _check_augmentation,
         _check_layers, _check_steps, _check_tokens, _check_lists,
         _check_teachers, _check_teacher_layers, _check_heads, _check_framework,
         _check_quantization,
@@ -63,12 +63,22 @@ def _check_numbers(configuration):
     floor = configuration.teacher_floor
     if floor is not None and not 0 <= floor <= 1:
         refuse("teacher_floor", floor, "from 0 to 1")
+    threshold = configuration.no_answer_threshold
+    if not math.isfinite(threshold):
+        refuse("no_answer_threshold", threshold, "finite")
     if configuration.max_length < 8:
         refuse("max_length", configuration.max_length, "8 or more")
 
 
-def _check_delimiter(configuration):
-    """Refuses a delimiter where no source of the run has one."""
+def _check_reading(configuration):
+    """Refuses what the files of the task, or of the run, have not."""
+    task = configuration.task
+    for setting in dataclasses.fields(configuration):
+        value = getattr(configuration, setting.name)
+        if value != setting.default and (
+            setting.name in choices.NOT_OF_FILES.get(task, ())
+        ):
+            refuse(setting.name, value, f"left out for {task}")
     sources = [
         configuration.train,
         configuration.validation,
@@ -79,7 +89,7 @@ def _check_delimiter(configuration):
     if configuration.delimiter is None or not given:
         return
     if not any(
-        source.removesuffix(".gz").endswith(choices.DELIMITED)
+        source.removesuffix(".gz").endswith(tuple(choices.DELIMITERS))
         for source in given
     ):
         which = "left out where no file is a .csv or .tsv"

@@ -9,7 +9,12 @@ TASKS = (
     "question_answering",
 )  # fmt: skip
 # Files whose columns have a delimiter between them.
-DELIMITED = (".csv", ".tsv")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# How a file is read, that the files of a task have not.
+NOT_OF_FILES = {
+    "token_tagging": ("text_pair", "delimiter"),
+    "question_answering": ("text", "text_pair", "label", "delimiter"),
+}
 ANSWER_SCORINGS = ("squad", "cmrc")
 TASKS_OF_TOKENS = ("token_tagging", "question_answering")
 # Tasks whose logits have no names.

@@ -54,3 +54,6 @@ def check_type(configuration, setting):
     ):
         name = f"a list of {kind.__name__}" if several else kind.__name__
         refuse(setting.name, value, name)
+    # A number of NumPy can't be written to a JSON file.
+    plain = [one.item() if hasattr(one, "item") else one for one in values]
+    setattr(configuration, setting.name, plain if several else plain[0])

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_kd.configuration.choices import DELIMITERS
 from keras_kd.data.delimited_files import read_delimited
 from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
@@ -17,8 +18,7 @@ from keras_kd.data.prepared_datasets import PREFIX
 from keras_kd.data.prepared_datasets import read_prepared
 from keras_kd.data.text_files import read_lines
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
+SUFFIXES = (*DELIMITERS, ".jsonl", ".json", ".parquet", ".txt")
 
 
 def read_examples(

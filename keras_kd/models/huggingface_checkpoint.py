@@ -57,8 +57,9 @@ class Checkpoint:
                 f"The folder {str(folder)!r} has only {_PICKLE}, a pickle, "
                 f"which can run code when it is opened. Expected "
                 f"{_SAFETENSORS}. If you trust where it comes from, pass "
-                "`allow_pickle=True` (needs torch), or save the model once "
-                "more with `save_pretrained` of transformers."
+                "`allow_pickle=True`, or --allow-pickle on the command line "
+                "(needs torch), or save the model once more with "
+                "`save_pretrained` of transformers."
             )
         self._load_pickles(files)
 

@@ -41,3 +41,7 @@ def test_recipe_studies(run_recipe, resolved, monkeypatch, tmp_path):
     assert not resolved  # Nothing else was started.
     status, _, err = run_recipe("own_data", *arguments, "--study", "weather")
     assert status == 1 and "--study must be one of ['methods'," in err
+    status, _, err = run_recipe(
+        "own_data", *arguments, "--study", "temperature", "--tune", "alpha"
+    )
+    assert status == 1 and "--tune and --study are two runs" in err
