@@ -4,6 +4,7 @@ Every setting of `keras_kd.configuration.Configuration` is a flag.
 """
 
 import argparse
+import re
 
 from keras_kd.commands.benchmark import add_benchmark
 from keras_kd.commands.export import add_export
@@ -19,7 +20,8 @@ def main(arguments=None):
     """Runs a command; returns the exit status."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    flags = [text for text in rest if text.startswith("-")]
+    # "-5 degrees" is a text.
+    flags = [text for text in rest if re.match(r"--?[A-Za-z][\w-]*(=|$)", text)]
     if rest and hasattr(options, "texts") and not flags:
         # argparse takes no texts after flags that follow the run.
         options.texts, rest = options.texts + rest, []

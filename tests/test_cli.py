@@ -590,6 +590,8 @@ class TestPredict:
         run("predict", "run", *flag, "b", "c")
         run("predict", "run", "d", *flag)
         assert asked == ["a", "b", "c", "d"]
+        run("predict", "run", *flag, "-5 degrees", "- bad film")
+        assert asked[4:] == ["-5 degrees", "- bad film"]
         status, _, err = run("predict", "run", "e", "--nothing", "f")
         assert status == 2
         assert "unrecognized arguments: --nothing f" in err
