@@ -1,5 +1,6 @@
 """A whole run: from files and a teacher to a verified student and report."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -69,8 +70,12 @@ def distill(configuration, folder, command="", say=print):
         student = TrainedStudent.keep(comparison)
         test = comparison.student_rows.test
         copy_rows(run.folder / TEST_ROWS, test)
-        # Files of another student would be taken for this one's.
-        done = earlier if _student_hash(run) == before else {}
+        done = earlier
+        if _student_hash(run) != before:
+            # Files of another student would be taken for this one's.
+            for report in earlier.values():
+                _remove(run.folder / report["file"])
+            done = {}
         if licence != configuration.licence:
             # Each file but the SavedModel names it.
             done = {n: one for n, one in done.items() if n == "saved_model"}
@@ -235,6 +240,10 @@ def _student_hash(run):
     """The hash of the student that stands in the run folder, if one does."""
     file = run.folder / STUDENT_FILE
     return file_hash(file) if file.exists() else None
+
+
+def _remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _earlier_exports(run):

@@ -269,20 +269,27 @@ class TestExports:
     ):
         # One that `keras-kd export` has added, too: it must not stay.
         folder = miniature_copy.folder
-        monkeypatch.setattr(
-            StudentFiles,
-            "write",
-            lambda files, name: (
-                exported.append(name)
-                or {"file": "config.json", "format": name, "quantization": name}
-            ),
-        )
         exported = []
+
+        def write(files, name):
+            exported.append(name)
+            if len(exported) == 4:
+                raise ExportError("The largest difference is 1.0.")
+            (folder / f"{name}.file").write_text(name)
+            return {
+                "file": f"{name}.file", "format": name, "quantization": name
+            }  # fmt: skip
+
+        monkeypatch.setattr(StudentFiles, "write", write)
         export_again(folder, ["float16"])
         unit = miniature_copy.unit("distilled-0")
         shutil.copy(miniature_copy.unit("alone-0") / "student.keras", unit)
-        distill(miniature_copy.configuration, folder, say=lambda text: None)
+        with pytest.raises(ExportError):
+            distill(miniature_copy.configuration, folder, say=lambda text: None)
         assert exported == ["float16", "saved_model", "float32", "float16"]
+        # Nor does it where it can't be written of the new student.
+        assert not (folder / "float16.file").exists()
+        assert not (folder / "student_float32.tflite").exists()
 
     def test_unfinished_run_has_nothing_to_add_to(self, miniature_copy):
         (miniature_copy.folder / "metrics.json").unlink()
