@@ -1,5 +1,6 @@
 """What a Distiller refuses: models and losses that don't fit together."""
 
+import functools
 import inspect
 
 import keras
@@ -36,9 +37,11 @@ def check_metrics(metrics, one_logit):
         else:
             metric = keras.metrics.get(metric)
             _check_from_logits(metric)
-            threshold = _setting(metric, "threshold")
-            if getattr(metric, "top_k", None) is None:
-                threshold = _setting(metric, "thresholds", threshold)
+            threshold = None
+            if _is_of_keras(metric):
+                threshold = _setting(metric, "threshold")
+                if getattr(metric, "top_k", None) is None:
+                    threshold = _setting(metric, "thresholds", threshold)
         if threshold in (0.5, [0.5]):
             raise ValueError(
                 "The student gives raw logits, whose threshold is 0. Received "
@@ -67,6 +70,14 @@ def _setting(reader, name, default=None):
     return default if parameter is None else parameter.default
 
 
+def _is_of_keras(reader):
+    """Whether it is known what a threshold of it is compared with."""
+    while isinstance(reader, functools.partial):
+        reader = reader.func
+    made = reader if inspect.isfunction(reader) else type(reader)
+    return made.__module__.startswith("keras.")
+
+
 def _name(reader):
     return getattr(reader, "__name__", type(reader).__name__)
 
@@ -76,11 +87,11 @@ def check_gives_logits(model, role):
     outputs = batch.named_outputs(model.output)
     if batch.LOGITS in outputs:
         outputs = {batch.LOGITS: outputs[batch.LOGITS]}
-    for output in outputs.values():
+    for output in keras.tree.flatten(outputs):
         layer, _, index = output._keras_history
-        while isinstance(layer, keras.Model):
-            output = keras.tree.flatten(layer.output)[index]
-            layer, _, index = output._keras_history
+        # A model whose layers can be told; one of a class of its own can not.
+        while getattr(layer, "outputs", None):
+            layer, _, index = layer.outputs[index]._keras_history
         # A layer has an activation, `keras.ops.softmax` is one itself.
         name = getattr(layer, "activation", type(layer))
         name = getattr(name, "__name__", "").lower()
