@@ -23,10 +23,9 @@ from keras_kd.models.layer_outputs import observe
 from keras_kd.models.weight_quantization import WeightQuantization
 
 NO_TEACHER = (
-    "The rows to evaluate come without the teacher's outputs: `loss` is that "
-    "of the labels alone, which is not what is trained. Missing: {}. Give "
-    "`targets` to `evaluation_batches`, or the Distiller a live teacher, and "
-    "it is."
+    "The rows to evaluate come without the teacher's outputs: `loss` is not "
+    "what is trained. Missing: {}. Give `targets` to `evaluation_batches`, or "
+    "the Distiller a live teacher, and it is."
 )
 
 
@@ -217,7 +216,7 @@ class Distiller(keras.Model):
             *(kwargs.pop("weighted_metrics", None) or []),
         ]
         logits = self.predictions(self.student.output)
-        one = not isinstance(logits, dict) and logits.shape[-1] == 1
+        one = [x.shape[-1] for x in keras.tree.flatten(logits)] == [1]
         check_metrics(weighted_metrics, one_logit=one)
         if kwargs.pop("loss_weights", None) is not None:
             raise ValueError(
@@ -359,12 +358,10 @@ class Distiller(keras.Model):
     def loss_weights(self, targets, sample_weight, training=True):
         """The row weights of each loss, by name.
 
-        Validation rows may come without the teacher's outputs: they are then
-        scored on the labels alone, with a warning.
+        Validation rows may come without the teacher's outputs: losses that
+        read any are then left out.
         """
         has_teacher = batch.TEACHER in targets or self.teacher is not None
-        if not (training or has_teacher) and self.losses_by_name:
-            warnings.warn(NO_TEACHER.format(list(self.losses_by_name)))
         return self.objective.row_weights(
             targets, sample_weight, training or has_teacher
         )
@@ -372,6 +369,13 @@ class Distiller(keras.Model):
     def loss_sums(self, x, targets, y_pred, sample_weight, training=True):
         """`(sum(w * v), sum(w))` of each loss, by name."""
         targets = self.with_teacher(x, targets)
+        missing = [
+            name
+            for name, loss in self.losses_by_name.items()
+            if loss.teacher_outputs and batch.TEACHER not in targets
+        ]
+        if missing and not training:
+            warnings.warn(NO_TEACHER.format(missing))
         return self.objective.sums(
             x,
             targets,
@@ -449,7 +453,8 @@ class Distiller(keras.Model):
             skipped.append(self._loss_tracker)
         if batch.LABELS not in targets:
             skipped.append(self._compile_metrics)
-        return self._results(skipped)
+        # Of which nothing is measured, there is the penalty, if nothing else.
+        return self._results(skipped) or {"loss": self._loss_tracker.result()}
 
     def _results(self, skipped=()):
         results = {}

@@ -234,7 +234,7 @@ class MultiTaskDistiller(keras.Model):
                 **{**kwargs, "return_dict": True},
             )
         loss = sum(
-            self.task_weight(name) * own["loss"]
+            self.task_weight(name) * own.get("loss", 0.0)
             for name, own in results.items()
         )
         return {"loss": float(loss), **_prefixed(results)}

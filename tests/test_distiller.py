@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_kd import tensorflow_step
 from keras_kd.distiller import Distiller
+from keras_kd.losses.distillation_loss import DistillationLoss
 from keras_kd.losses.logits_mse import LogitsMSE
 from keras_kd.losses.soft_targets import SoftTargets
 from keras_kd.models.heads import masked_pool
@@ -62,6 +63,13 @@ def compiled(student, optimizer=None, jit_compile=False, **kwargs):
         jit_compile=jit_compile,
     )
     return distiller
+
+
+class Confidence(DistillationLoss):
+    student_outputs = ("logits",)
+
+    def per_example(self, student, teacher, context):
+        return ops.mean(ops.square(student["logits"]), axis=-1)
 
 
 def softmax(logits):
@@ -605,7 +613,8 @@ class TestWhatIsNotMeasuredIsNotLogged:
         x, y = data()
         distiller = compiled(bag(), losses=[SoftTargets()])
         distiller.evaluate(x, y, verbose=0)  # No warning, which would raise.
-        with pytest.warns(UserWarning, match="alone.*Missing: .'soft_targets'"):
+        missing = "not what is trained.*Missing: .'soft_targets'"
+        with pytest.warns(UserWarning, match=missing):
             compiled(bag(), losses=[SoftTargets()]).evaluate(
                 x, {"labels": y["labels"]}, verbose=0
             )
@@ -621,6 +630,57 @@ class TestWhatIsNotMeasuredIsNotLogged:
         assert "soft_targets_loss" in distiller.evaluate(
             x, y, return_dict=True, verbose=0
         )
+
+    @pytest.mark.filterwarnings("ignore:The rows to evaluate")
+    def test_nothing_is_measured(self):
+        x, y = data()
+        distiller = Distiller(bag(), losses=[SoftTargets()])
+        distiller.compile("sgd")
+        held_out = x, {"labels": y["labels"]}
+        assert distiller.evaluate(*held_out, verbose=0) == 0.0  # The penalty.
+        distiller.fit(x, y, validation_data=held_out, verbose=0)
+
+    @pytest.mark.filterwarnings("error")
+    def test_a_loss_that_reads_the_student_alone(self):
+        x, y = data(teacher=False)
+        distiller = compiled(bag(), losses=[Confidence()])
+        distiller.fit(x, y, validation_data=(x, y), verbose=0)
+        results = distiller.evaluate(x, y, return_dict=True, verbose=0)
+        logits = distiller.predict(x, verbose=0)
+        np.testing.assert_allclose(
+            results["confidence_loss"], np.mean(logits**2), rtol=1e-5
+        )
+
+    def test_labels_by_name_on_rows_that_do_not_count(self):
+        features = keras.Input((4,))
+        names = ("start", "end")
+        student = keras.Model(
+            features, {n: layers.Dense(3, name=n)(features) for n in names}
+        )
+        x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+        labels = {n: np.arange(8) % 3 for n in names}
+        weights = np.float32([1, 1, 1, 1, 0, 0, 0, 0])
+        labels["end"][4:] = -1
+
+        def loss(labels, logits):
+            return sum(
+                keras.losses.sparse_categorical_crossentropy(
+                    labels[n], logits[n], from_logits=True
+                )
+                for n in names
+            )
+
+        distiller = Distiller(student)
+        distiller.compile("sgd", loss=loss, accumulation_steps=2)
+        value = distiller.evaluate(
+            x, {"labels": labels}, sample_weight=weights, verbose=0
+        )
+        logits = student.predict(x[:4], verbose=0)
+        shares = [softmax(logits[n])[range(4), labels[n][:4]] for n in names]
+        np.testing.assert_allclose(
+            value, -np.log(shares).sum(0).mean(), rtol=1e-5
+        )
+        distiller.fit(x, {"labels": labels}, sample_weight=weights, verbose=0)
 
     def test_rows_without_a_label(self):
         x, y = data()
@@ -854,6 +914,37 @@ class TestRefusals:
     )
     def test_metrics_that_read_logits(self, metric):
         Distiller(bag(outputs=1)).compile(metrics=[metric])
+
+    def test_models_that_are_no_functional_ones_inside(self):
+        class Own(keras.Model):
+            def __init__(self, activation):
+                super().__init__()
+                self.dense = layers.Dense(CLASSES, activation=activation)
+
+            def call(self, inputs):
+                return self.dense(inputs)
+
+        def around(model):
+            features = keras.Input((4,))
+            return keras.Model(features, model(features))
+
+        Distiller(around(Own(None)))
+        Distiller(around(keras.Sequential([layers.Dense(CLASSES)])))
+        shares = layers.Dense(CLASSES, activation="softmax")
+        with pytest.raises(ValueError, match="applies softmax"):
+            Distiller(around(keras.Sequential([shares])))
+
+    def test_metrics_of_ones_own(self):
+        # What their threshold is compared with is theirs to know.
+        class SigmoidAccuracy(keras.metrics.BinaryAccuracy):
+            def update_state(self, y, y_pred, sample_weight=None):
+                super().update_state(y, ops.sigmoid(y_pred), sample_weight)
+
+        def within(y, y_pred, threshold=0.5):
+            return ops.cast(ops.abs(y - y_pred) < threshold, "float32")
+
+        metrics = [SigmoidAccuracy(), within, functools.partial(within)]
+        Distiller(bag(outputs=1)).compile(metrics=metrics)
 
     def test_weights_of_losses_in_compile(self):
         with pytest.raises(ValueError, match="`hard_label_weight`, and each"):

@@ -184,6 +184,20 @@ def test_validation_scores_each_task_on_rows_of_its_own():
     assert history["val_topic_accuracy"][-1] == results["topic_accuracy"]
 
 
+@pytest.mark.filterwarnings("ignore:The rows to evaluate")
+def test_a_task_of_which_no_loss_can_be_measured():
+    distiller = make_distiller(make_students())
+    losses = {"tone": make_loss()}
+    distiller.compile(loss=losses, metrics={"topic": ["accuracy"]})
+    rows = {}
+    for name in ("topic", "tone"):
+        x, y = make_batch(name)
+        rows[name] = x, {"labels": y["labels"]}
+    results = distiller.evaluate(rows)
+    assert set(results) >= {"loss", "topic_accuracy", "tone_hard_labels_loss"}
+    assert results["loss"] == pytest.approx(results["tone_loss"])
+
+
 def test_weights_of_rows_are_those_of_their_task():
     x, y = make_batch("topic")
     weights = np.linspace(0, 2, ROWS).astype("float32")

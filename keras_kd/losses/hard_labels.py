@@ -17,9 +17,13 @@ def labels_of(targets, sample_weight=None):
     weight = label_weights(targets, sample_weight)
     if weight is None:
         return labels
-    labels = ops.convert_to_tensor(labels)
-    weight = ops.reshape(weight, (-1, *[1] * (len(labels.shape) - 1)))
-    return ops.where(weight > 0, labels, ops.zeros_like(labels))
+
+    def without_absent(labels):
+        labels = ops.convert_to_tensor(labels)
+        counts = ops.reshape(weight, (-1, *[1] * (len(labels.shape) - 1))) > 0
+        return ops.where(counts, labels, ops.zeros_like(labels))
+
+    return keras.tree.map_structure(without_absent, labels)
 
 
 def label_weights(targets, sample_weight):

@@ -69,7 +69,8 @@ class Objective:
         Args:
             targets: Dictionary of the contract of a batch.
             sample_weight: `[batch]`, or `None`.
-            with_teacher: Whether there are outputs of the teacher.
+            with_teacher: Whether there are outputs of the teacher. Without
+                them the losses that read any are left out.
 
         Returns:
             Dictionary from names to `[batch]` weights; `None` where all rows
@@ -78,8 +79,9 @@ class Objective:
         weights = {}
         if self.hard_label_loss is not None and batch.LABELS in targets:
             weights[HARD_LABELS] = label_weights(targets, sample_weight)
-        if with_teacher:
-            weights.update(dict.fromkeys(self.losses_by_name, sample_weight))
+        for name, loss in self.losses_by_name.items():
+            if with_teacher or not loss.teacher_outputs:
+                weights[name] = sample_weight
         return weights
 
     def student_outputs(self):
