@@ -482,7 +482,7 @@ class TestDistill:
         )
         assert status == 1
         assert f"A run stands in '{miniature.folder}' already" in err
-        assert "{'temperature': (2.0, 3.0)}" in err
+        assert "Received: --temperature was 2.0, and is 3.0 now." in err
         assert "Give another --run folder" in err
         assert (miniature.folder / "config.json").read_bytes() == before
 

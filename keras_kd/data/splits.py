@@ -32,11 +32,13 @@ def split_rows(rows, sizes):
         hashlib.blake2b(bytes(key), digest_size=8).digest() for key in keys
     ]
     order = np.argsort(np.array(hashes, "S8"), kind="stable")
-    taken = sum(list(sizes.values())[:-1])
-    if taken >= len(rows):
+    *first, _ = sizes.items()
+    if sum(size for _, size in first) >= len(rows):
+        taken = [f"{size} {name} rows" for name, size in first]
         raise DataError(
-            f"Can't split {len(rows)} labelled rows into {sizes}. Give fewer "
-            "validation and test rows, or files of their own."
+            f"Can't take {' and '.join(taken)} of {len(rows)} labelled rows, "
+            "and have any left. Give fewer validation and test rows, or files "
+            "of their own."
         )
     parts, start = {}, 0
     for name, size in [*sizes.items(), ("rest", len(rows))]:

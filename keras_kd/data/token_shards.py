@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
+from keras_kd.configuration.errors import in_words
 from keras_kd.data.errors import DataError
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import write_rows
@@ -87,7 +88,7 @@ def _open_manifest(folder, fingerprint, overwrite):
         if not overwrite:
             raise DataError(
                 f"'{folder}' holds the tokens of other text, or of another "
-                f"tokenizer. Received (stored, now): {different}. Give another "
+                f"tokenizer. Received: {in_words(different)}. Give another "
                 "folder, or delete this one, as `recipes.masked_lm "
                 "--overwrite` does."
             )

@@ -7,6 +7,7 @@ from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
+from keras_kd.configuration.errors import in_words
 
 CONFIGURATION_FILE = "config.json"
 INPUTS_FILE = "inputs.json"
@@ -19,8 +20,13 @@ GROWING = ("seeds", "arms", "export", "licence")
 # How a teacher is judged and run, and what its students are; they do not change
 # what it has learned.
 JUDGING = (
-    "teacher_floor", "teacher_runtime", "student", "layers", "width", "steps",
-    "evaluate_every", "learning_rate", "loss", "temperature", "alpha",
+    "teacher_floor", "teacher_runtime", "student", "layers", "width", "heads",
+    "intermediate", "embedding_dim", "dropout", "prune", "quantization_aware",
+    "tokens", "vocabulary_size", "lowercase", "embeddings", "loss",
+    "temperature", "temperature_by", "probability_shift",
+    "scale_by_temperature_squared", "alpha", "layer_losses", "layer_map",
+    "relation_heads", "layer_weight", "layer_steps", "start_from", "steps",
+    "batch_size", "learning_rate", "evaluate_every",
 )  # fmt: skip
 
 
@@ -79,10 +85,10 @@ class RunFolder:
             elif different and resume and run._has_refused_teacher_alone():
                 run._forget_teacher(different, say)
             elif different or not resume:
+                which = in_words(different) or "the same settings"
                 raise ConfigurationError(
-                    f"A run stands in '{folder}' already. Received (stored, "
-                    f"now): {different or 'the same settings'}. Give another "
-                    "--run folder, or delete this one."
+                    f"A run stands in '{folder}' already. Received: {which}. "
+                    "Give another --run folder, or delete this one."
                 )
         elif run.folder.is_file():
             raise ConfigurationError(
@@ -142,7 +148,7 @@ class RunFolder:
         if different:
             raise ConfigurationError(
                 f"The {name} of the run in '{self.folder}' has changed since "
-                f"it was trained. Received (stored, now): {different}. Put it "
+                f"it was trained. Received: {in_words(different)}. Put it "
                 "back, or give another --run folder."
             )
         write_json(file, {**inputs, name: fingerprint})
@@ -163,8 +169,8 @@ class RunFolder:
         different = self._changed_under_units(stored, settings)
         if different:
             raise ConfigurationError(
-                f"A run stands in '{self.folder}' already. Received (stored, "
-                f"now): {different}. Give another --run folder, or delete "
+                f"A run stands in '{self.folder}' already. Received: "
+                f"{in_words(different)}. Give another --run folder, or delete "
                 "this one."
             )
         write_json(file, settings)
@@ -216,7 +222,7 @@ class RunFolder:
         say(
             "The teacher that was refused is dropped: "
             f"{' and '.join(f'{path}' for path in dropped)}. Other settings: "
-            f"{different} (stored, now)."
+            f"{in_words(different)}."
         )
         for path in dropped:
             shutil.rmtree(path, ignore_errors=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_kd.atomic_files import read_json
 from keras_kd.batch import TOKEN_IDS
+from keras_kd.configuration.errors import in_words
 from keras_kd.data.rows import KEY_BYTES
 from keras_kd.data.rows import as_keys
 from keras_kd.data.token_outputs import TokenOutputs
@@ -88,8 +89,8 @@ class TeacherTargets:
         if different:
             raise ValueError(
                 f"'{self.folder}' holds the targets of another teacher. "
-                f"Received (stored, now): {different}. Give another folder, "
-                "or delete this one to label again."
+                f"Received: {in_words(different)}. Give another folder, or "
+                "delete this one to label again."
             )
 
     def _map_shards(self):

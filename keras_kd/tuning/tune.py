@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
+from keras_kd.configuration.errors import in_words
 from keras_kd.evaluation.result import plain
 from keras_kd.evaluation.tables import general
 from keras_kd.evaluation.tables import text_table
@@ -190,6 +191,7 @@ def _refuse_others(folder, settings):
     }
     if different and (folder / TRIALS_FOLDER).exists():
         raise ConfigurationError(
-            f"A search stands in '{folder}' already. Received (stored, now): "
-            f"{different}. Give another --run folder, or delete this one."
+            f"A search stands in '{folder}' already. Received: "
+            f"{in_words(different)}. Give another --run folder, or delete this "
+            "one."
         )
