@@ -20,6 +20,8 @@ from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.runs.training import is_done
 from keras_kd.teachers.ensemble import TeacherEnsemble
 
+SHOWN_LABELS = 20
+
 
 class Comparison(ArmTraining):
     """Trains and scores the arms of a run, and judges between them.
@@ -58,6 +60,13 @@ class Comparison(ArmTraining):
             f"{augmented}{counts['validation']} validation and "
             f"{counts['test']} test rows"
         )
+        # Now: what is wrong with them may be what ends the run.
+        if self.task.labels:
+            more = ", ..." if len(self.task.labels) > SHOWN_LABELS else ""
+            shown = ", ".join(self.task.labels[:SHOWN_LABELS])
+            self.say(f"Labels: {shown}{more}")
+        for warning in self.rows.warnings:
+            self.say(f"Warning: {warning}")
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]
         # A student of its teacher's layers needs it, trained, also alone.

@@ -19,6 +19,8 @@ from keras_kd.runs.run_sources import read_part
 
 # To be counted up when the columns of a row change.
 ROWS_FORMAT = 2
+# What may stand between the labels of a row.
+SEPARATORS = ",;|/"
 # Of what was repaired, how many a warning names.
 SHOWN_IDS = 5
 PARTS = ("labelled", "unlabelled", "validation", "test")
@@ -188,9 +190,24 @@ def data_warnings(counts, parts, task):
             f"{counts['contradicting_rows']} labelled rows read like another "
             "one and have another label."
         )
-    if task.name == "classification":
-        held = np.bincount(
-            parts["labelled"].column("label"), minlength=task.num_outputs
+    labels = task.references(parts["labelled"])
+    if task.name == "multi_label" and labels.sum(axis=1).max() < 2:
+        other = [
+            character
+            for character in SEPARATORS
+            if any(character in label for label in task.labels)
+        ]
+        if other:
+            warnings.append(
+                "No training row has two labels, and labels hold "
+                f"{' and '.join(map(repr, other))}: is that what stands "
+                "between them (--label-separator)?"
+            )
+    if task.name in ("classification", "multi_label"):
+        held = (
+            labels.sum(axis=0)
+            if task.name == "multi_label"
+            else np.bincount(labels, minlength=task.num_outputs)
         )
         rare = [
             f"{label!r} ({count})"
@@ -201,7 +218,7 @@ def data_warnings(counts, parts, task):
             warnings.append(
                 f"Classes with hardly a training row: {', '.join(rare)}. A "
                 "mistyped label makes a class of its own; give the right ones "
-                "with `labels`, and the wrong one is refused by its row."
+                "with --labels, and the wrong one is refused by its row."
             )
     return warnings
 

@@ -73,6 +73,7 @@ class TestRunFolder:
         said = "\n".join(miniature.said)
         for words in (
             "12 labelled, 160 unlabelled, 24 validation and 80 test rows",
+            "Labels: bad, good",
             "The teacher scores 1.000 on validation.",
             "Training the student, alone, seed 0",
             "step 50/50",

@@ -370,6 +370,17 @@ class TestWarnings:
         assert "hardly a training row: 'Good' (1). A mistyped label" in found
         assert prepared.counts["repeated_rows"] == 1
 
+    def test_several_labels(self, tmp_path, prepare):
+        rows = [(text, f"{label} | film") for text, label in tiny.make_rows(60)]
+        rows.append(("the film", "godo"))
+        train = tiny.write_csv(tmp_path / "train.csv", rows)
+        settings = {"train": train, "task": "multi_label"}
+        (separator,) = prepare(**settings).warnings[:1]
+        assert "No training row has two labels" in separator
+        assert "'|'" in separator and "--label-separator" in separator
+        (rare,) = prepare(**settings, label_separator="|").warnings
+        assert "hardly a training row: 'godo' (1)" in rare
+
 
 class TestOwnTokens:
     def test_built_from_training_text_alone(self, tmp_path, prepare, tokenizer):
@@ -438,7 +449,9 @@ class TestRefusals:
         train = tiny.write_csv(tmp_path / "train.csv", tiny.make_rows(20))
         with pytest.raises(DataError) as error:
             prepare(train=train, validation_rows=10, test_rows=10)
-        assert "Can't split 20 labelled rows" in str(error.value)
+        assert str(error.value).startswith(
+            "Can't take 10 test rows and 10 validation rows of 20 labelled rows"
+        )
         assert "Give fewer validation and test rows" in str(error.value)
 
     def test_too_few_rows_for_a_tenth(self, tmp_path, prepare):
