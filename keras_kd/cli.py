@@ -4,6 +4,7 @@ Every setting of `keras_kd.configuration.Configuration` is a flag.
 """
 
 import argparse
+import difflib
 import re
 
 from keras_kd.commands.benchmark import add_benchmark
@@ -26,8 +27,16 @@ def main(arguments=None):
         # argparse takes no texts after flags that follow the run.
         options.texts, rest = options.texts + rest, []
     if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        hint = _near_flag(options.parser, flags[0]) if flags else ""
+        text = " ".join(rest)
+        options.parser.error(f"unrecognized arguments: {text}{hint}")
     return guarded(options.action, options)
+
+
+def _near_flag(parser, flag):
+    known = re.findall(r"--[\w-]+", parser.format_help())
+    close = difflib.get_close_matches(flag.split("=")[0], known, 1)
+    return f". Did you mean {close[0]}?" if close else ""
 
 
 def make_parser():

@@ -434,6 +434,12 @@ class TestSettings:
         assert status == 2
         assert arguments[0] in err
 
+    def test_flag_that_is_nearly_one(self, run):
+        status, _, err = run("distill", "--studnet=bag")
+        assert status == 2
+        assert err.startswith("usage: keras-kd distill")
+        assert "arguments: --studnet=bag. Did you mean --student?" in err
+
     @pytest.mark.parametrize(
         "arguments",
         [

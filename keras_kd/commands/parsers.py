@@ -20,7 +20,7 @@ def add_command(commands, name, text, action, description=None):
         description=description or text.capitalize() + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(action=action)
+    command.set_defaults(action=action, parser=command)
     return command
 
 
