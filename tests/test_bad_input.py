@@ -377,6 +377,12 @@ class TestStudents:
             width=6,
         )
 
+    def test_word_vectors_that_are_not_there(self, refused):
+        refused(
+            "There is no file 'glove.txt'. Expected with --embeddings: random,",
+            embeddings="glove.txt",
+        )
+
 
 def tiny_classifier(outputs=2, activation=None):
     inputs = {

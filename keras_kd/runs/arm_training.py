@@ -93,6 +93,7 @@ class ArmTraining(TaughtRun):
         of_teacher = self.configuration.teacher_layers is not None
         if not of_teacher:
             self.build_student(vocabulary_size=8, num_outputs=2)
+        student_start.check_embeddings(self.configuration.embeddings)
         super().prepare()
         # So is a table that can't be had. A teacher that is yet to be
         # fine-tuned lends another one afterwards.

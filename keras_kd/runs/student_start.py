@@ -1,8 +1,11 @@
 """What a student begins as: layers of its teacher, or vectors of its words."""
 
+from pathlib import Path
+
 from keras_kd.batch import input_names
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
+from keras_kd.data.errors import DataError
 from keras_kd.models.embeddings import project
 from keras_kd.models.embeddings import read_word_vectors
 from keras_kd.models.embeddings import teacher_table
@@ -38,6 +41,22 @@ def student_of_teacher(configuration, teacher, rows):
 def _first(teacher):
     """The first of several teachers, or the only one."""
     return getattr(teacher, "teachers", [teacher])[0]
+
+
+def check_embeddings(name):
+    """Refuses a file of word vectors that is not there.
+
+    Args:
+        name: `"random"`, `"teacher"`, or the path of a file.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    if name not in ("random", "teacher") and not Path(name).is_file():
+        raise DataError(
+            f"There is no file '{name}'. Expected with `embeddings`: random, "
+            "teacher, or a file of word vectors, GloVe's or word2vec's."
+        )
 
 
 def start_of_embeddings(name, teacher, tokenizer, width, say=print):
