@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from pathlib import Path
 
 from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
@@ -26,13 +27,7 @@ def read_prepared(source, split, columns):
             been prepared on this machine.
         ImportError: tensorflow-datasets is not installed.
     """
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            f"Reading {source} needs TensorFlow Datasets: pip install "
-            f"tensorflow-datasets importlib_resources. ({error})"
-        ) from error
+    tfds = _import_tfds(source)
     name = source.removeprefix(PREFIX)
     builder = _find_builder(tfds, name)
     features = builder.info.features
@@ -58,6 +53,25 @@ def read_prepared(source, split, columns):
                 for convert, column in zip(converters, columns)
             ],
         )
+
+
+def prepared_files(source):
+    """The files of a prepared data set, sorted; none if it is not prepared."""
+    tfds = _import_tfds(source)
+    builder = _find_builder(tfds, source.removeprefix(PREFIX))
+    folder = Path(builder.data_dir)
+    return sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def _import_tfds(source):
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {source} needs TensorFlow Datasets: pip install "
+            f"tensorflow-datasets importlib_resources. ({error})"
+        ) from error
+    return tfds
 
 
 def _find_builder(tfds, name):

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.data.errors import DataError
+from keras_kd.data.prepared_datasets import PREFIX
+from keras_kd.data.prepared_datasets import prepared_files
 from keras_kd.data.rows import Rows
 from keras_kd.data.rows import shared_rows
 from keras_kd.data.splits import overlap
@@ -225,14 +227,12 @@ def data_warnings(counts, parts, task):
 
 def _rows_of(configuration, part, task, tokenizer, folder):
     source = str(getattr(configuration, part))
-    path = Path(source)
-    content = None
-    if path.is_file():
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    prepared = source.startswith(PREFIX)
+    files = prepared_files(source) if prepared else [Path(source)]
+    content = _content_of([path for path in files if path.is_file()])
     fingerprint = {
         "format": ROWS_FORMAT,
-        "source": path.name if content else source,
+        "source": Path(source).name if content and not prepared else source,
         "content": content,
         "split": getattr(configuration, f"{part}_split"),
         "columns": [
@@ -267,6 +267,17 @@ def _rows_of(configuration, part, task, tokenizer, folder):
         fingerprint,
         notes=lambda: {**counts, "ids": ids},
     )
+
+
+def _content_of(files):
+    """A hash of files, one after the other; `None` of no file."""
+    if not files:
+        return None
+    content = hashlib.blake2b()
+    for path in files:
+        with open(path, "rb") as file:
+            hashlib.file_digest(file, lambda: content)
+    return content.hexdigest()[:32]
 
 
 def find_labelled(rows, part):

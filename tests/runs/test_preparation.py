@@ -1,5 +1,7 @@
 """From files to the parts of a run: nothing is in two, nothing is lost."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -235,6 +237,48 @@ def test_another_delimiter_makes_other_rows(tmp_path, prepare):
     assert all(";" in text for text in texts(by_comma.labelled))
 
 
+def test_a_data_set_that_was_prepared_anew(tmp_path, monkeypatch, tokenizer):
+    tf = pytest.importorskip("tensorflow")
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    def store(rows):
+        tfds.dataset_builders.store_as_tfds_dataset(
+            "films",
+            version="1.0.0",
+            split_datasets={
+                "train": tf.data.Dataset.from_tensor_slices(
+                    dict(zip(("text", "label"), map(list, zip(*rows))))
+                )
+            },
+            features=tfds.features.FeaturesDict(
+                {"text": tfds.features.Text(), "label": tfds.features.Text()}
+            ),
+            data_dir=tmp_path,
+            disable_shuffling=True,
+        )
+
+    builder = tfds.builder
+    monkeypatch.setattr(
+        tfds,
+        "builder",
+        lambda name, **options: builder(name, data_dir=tmp_path, **options),
+    )
+    rows = tiny.make_rows(60)
+    seen = []
+    for part in (rows[:50], rows[10:]):
+        shutil.rmtree(tmp_path / "films", ignore_errors=True)
+        store(part)
+        found = prepare_rows(
+            Configuration(train="tfds:films"),
+            TextClassification(tiny.LABELS),
+            tokenizer,
+            tmp_path / "rows",
+        )
+        seen.append(set().union(*map(texts, parts(found).values())))
+        assert seen[-1] == {text for text, _ in part}
+    assert seen[0] != seen[1]
+
+
 class TestFindLabels:
     def find(self, tmp_path, column, teacher_labels=None, **settings):
         rows = [(f"text {i}", label) for i, label in enumerate(column)]
@@ -370,16 +414,31 @@ class TestWarnings:
         assert "hardly a training row: 'Good' (1). A mistyped label" in found
         assert prepared.counts["repeated_rows"] == 1
 
-    def test_several_labels(self, tmp_path, prepare):
+    def test_several_labels(self, tmp_path, tokenizer):
         rows = [(text, f"{label} | film") for text, label in tiny.make_rows(60)]
-        rows.append(("the film", "godo"))
-        train = tiny.write_csv(tmp_path / "train.csv", rows)
-        settings = {"train": train, "task": "multi_label"}
-        (separator,) = prepare(**settings).warnings[:1]
-        assert "No training row has two labels" in separator
-        assert "'|'" in separator and "--label-separator" in separator
-        (rare,) = prepare(**settings, label_separator="|").warnings
-        assert "hardly a training row: 'godo' (1)" in rare
+        settings = {
+            "train": [*rows[20:], ("the film", "godo")],
+            "validation": rows[:10],
+            "test": rows[10:20],
+        }
+        settings = {
+            part: tiny.write_csv(tmp_path / f"{part}.csv", own)
+            for part, own in settings.items()
+        }
+
+        def warnings(separator):
+            configuration = Configuration(
+                task="multi_label", label_separator=separator, **settings
+            )
+            task = find_task(configuration, None)
+            folder = tmp_path / "rows"
+            return prepare_rows(configuration, task, tokenizer, folder).warnings
+
+        wrong, rare = warnings(",")
+        assert "No training row has two labels, and labels hold '|'" in wrong
+        assert "--label-separator" in wrong
+        assert "hardly a training row: 'godo' (1)." in rare
+        assert warnings("|") == [rare]
 
 
 class TestOwnTokens:
