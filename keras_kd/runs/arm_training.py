@@ -231,8 +231,12 @@ class ArmTraining(TaughtRun):
             configuration.quantization_aware,
         )
         if before is not None:
-            spent = ("steps", "skipped_steps", "seconds")
-            result |= {key: result[key] + before[key] for key in spent}
+            # One axis with the arms that learn no layers.
+            sums = ("steps", "skipped_steps", "seconds")
+            result |= {key: result[key] + before[key] for key in sums}
+            result["best_step"] += before["steps"]
+            for entry in result["history"]:
+                entry["step"] += before["steps"]
         return result, student
 
     def _start_student(self, embeddings):

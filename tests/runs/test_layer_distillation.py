@@ -178,7 +178,13 @@ class TestRuns:
         # It makes as many steps as the other in both of its stages.
         steps = comparison.configuration.steps + 4
         assert [arms[arm]["steps"] for arm in arms] == [steps, steps]
-        assert arms["alone"]["history"][-1]["step"] == steps
+        # Both are counted, and drawn, on one axis.
+        assert [one["history"][-1]["step"] for one in arms.values()] == [
+            steps,
+            steps,
+        ]
+        last = arms["distilled"]
+        assert last["best_step"] in [e["step"] for e in last["history"]]
         result = arms["alone"]
         assert not comparison.run.unit("alone-0-layers").exists()
         assert "hidden_state_mse_loss" not in result["history"][0]
