@@ -70,6 +70,9 @@ class TrainingProgress(keras.callbacks.Callback):
         self.description = description
         self.steps = steps
         self.say = say
+        # Batches, of which the optimizer may leave some out. `train_unit` sets
+        # it where a training goes on.
+        self.done = 0
 
     def on_train_begin(self, logs=None):
         from tqdm import tqdm
@@ -77,14 +80,19 @@ class TrainingProgress(keras.callbacks.Callback):
         self._bar = tqdm(
             desc=self.description,
             total=self.steps,
-            initial=self.model.steps_made,
+            initial=self.done,
             unit=" steps",
             leave=False,
             disable=not sys.stderr.isatty(),
         )
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._done_before = self.done
+
     def on_train_batch_end(self, batch, logs=None):
-        self._bar.update()
+        made = self._done_before + batch + 1
+        self._bar.update(made - self.done)
+        self.done = made
 
     def on_epoch_end(self, epoch, logs=None):
         shown = ", ".join(
@@ -92,10 +100,9 @@ class TrainingProgress(keras.callbacks.Callback):
             for name, value in logs.items()
             if name in ("loss", "validation")
         )
-        step = self.model.steps_made
         # Whatever `say` writes to, it does not write into the bar.
         with self._bar.external_write_mode():
-            self.say(f"  step {step}/{self.steps}: {shown}")
+            self.say(f"  step {self.done}/{self.steps}: {shown}")
 
     def on_train_end(self, logs=None):
         self._bar.close()

@@ -3,7 +3,6 @@
 import io
 import sys
 import time
-import types
 
 import pytest
 
@@ -19,12 +18,10 @@ class Terminal(io.StringIO):
 def train(say):
     """Two intervals of two steps, as `fit` would do it."""
     progress = TrainingProgress("alone, seed 0", 4, say)
-    model = types.SimpleNamespace(steps_made=0)
-    progress.set_model(model)
     progress.on_train_begin()
     for interval in range(2):
+        progress.on_epoch_begin(interval)
         for step in range(2):
-            model.steps_made += 1
             progress.on_train_batch_end(step)
         logs = {"loss": 0.5, "soft_targets_loss": 2.0, "validation": 0.75}
         progress.on_epoch_end(interval, logs)

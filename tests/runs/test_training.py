@@ -22,6 +22,7 @@ from keras_kd.data.rows import Rows
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
 from keras_kd.distiller import Distiller
+from keras_kd.progress import TrainingProgress
 from keras_kd.runs import training
 from keras_kd.runs.arm_training import dtype_policy
 from keras_kd.runs.pruning import MagnitudePruning
@@ -321,6 +322,26 @@ class TestSkippedSteps:
         assert again["skipped_steps"] == result["skipped_steps"]
         assert_equal_weights(weights(killed), weights(whole), tolerance=0)
         assert [entry["step"] for entry in again["history"]] == steps
+
+    def test_progress_comes_to_the_end(self, tmp_path):
+        lines = []
+
+        def progress():
+            return TrainingProgress("alone", STEPS, lines.append)
+
+        def stop(batch, logs):
+            if len(lines) == 1 and batch == 1:
+                raise KeyboardInterrupt
+
+        kill = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
+        with pytest.raises(KeyboardInterrupt):
+            self.train(tmp_path / "unit", [progress(), kill])
+        self.train(tmp_path / "unit", [progress()])
+        assert [line.split(":")[0].strip() for line in lines] == [
+            "step 5/14",
+            "step 10/14",
+            "step 14/14",
+        ]
 
 
 class TestPruned:
