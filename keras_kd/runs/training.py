@@ -88,7 +88,7 @@ def train_unit(
             kill may cost; 0 saves after every step. A teacher's state is three
             times its size.
         pruning: `keras_kd.runs.pruning.MagnitudePruning` of the student.
-            Students from before its end are not kept.
+            Students from before its end are not kept, but for the last one.
 
     Returns:
         Dictionary: `steps`, `skipped_steps` (those whose gradients were not
@@ -211,7 +211,7 @@ class _BestAndState(keras.callbacks.Callback):
 
     def best(self):
         """The entry of the history whose student is kept, if there is one."""
-        entries = [e for e in self.history if e["step"] >= self.keep_from]
+        entries = [e for e in self.history if not e.get("pruning")]
         # Of equal ones `max` gives the first.
         return max(reversed(entries), key=_rank, default=None)
 
@@ -240,12 +240,15 @@ class _BestAndState(keras.callbacks.Callback):
         logs["validation"] = value
         if loss is not None:
             logs["validation_loss"] = loss
-        self.history.append(
-            {
-                "step": min((epoch + 1) * self.every, self.steps),
-                **{name: float(number) for name, number in logs.items()},
-            }
-        )
+        entry = {
+            "step": min((epoch + 1) * self.every, self.steps),
+            **{name: float(number) for name, number in logs.items()},
+        }
+        # Pruning counts the optimizer's steps.
+        unfinished = self.model.steps_made < self.keep_from
+        if unfinished and entry["step"] < self.steps:
+            entry["pruning"] = True
+        self.history.append(entry)
         if self.best() is self.history[-1]:
             with write_aside(self.folder / STUDENT_FILE) as temporary:
                 self.model.student.save(temporary)

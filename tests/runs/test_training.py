@@ -296,9 +296,11 @@ def test_finished_unit_is_not_run_again(tmp_path, monkeypatch):
 class TestSkippedSteps:
     """A loss scale that is too large at first leaves steps out."""
 
-    def train(self, folder, callbacks=()):
-        score = iter(range(9)).__next__
-        return train(folder, callbacks, score, loss_scale=2.0**20)
+    def train(
+        self, folder, callbacks=(), score=None, loss_scale=2.0**20, **more
+    ):
+        score = score or iter(range(9)).__next__
+        return train(folder, callbacks, score, loss_scale=loss_scale, **more)
 
     @pytest.mark.parametrize("batches", [2, 5, 7])
     def test_killed_one_goes_on_exactly(self, tmp_path, batches):
@@ -342,6 +344,22 @@ class TestSkippedSteps:
             "step 10/14",
             "step 14/14",
         ]
+
+    # At batch 10 the optimizer has made fewer steps than the 8 of pruning;
+    # with the larger scale it makes fewer in all.
+    @pytest.mark.parametrize("exponent", [20, 26])
+    def test_student_from_before_the_end_of_pruning(self, tmp_path, exponent):
+        score = iter([0.9, 0.8, 0.1]).__next__
+        result, distiller = self.train(
+            tmp_path / "unit",
+            score=score,
+            loss_scale=2.0**exponent,
+            prune=0.5,
+        )
+        made = STEPS - result["skipped_steps"]
+        assert (made < 8) == (exponent == 26)
+        assert (result["best_step"], result["best_score"]) == (STEPS, 0.1)
+        assert (share_of_zeros(distiller.student) == 0.5) == (made >= 8)
 
 
 class TestPruned:
