@@ -26,18 +26,20 @@ def resolve_folder(folder, allow_pickle=False):
     """
     path = Path(folder)
     if path.is_dir():
+        if (path / "units").is_dir():
+            raise FileNotFoundError(
+                f"Received the run {str(folder)!r}. Expected a Hugging Face "
+                "model folder: of a language model's run RUN/model, of an "
+                "exported one RUN/huggingface. As a teacher in Keras give "
+                "RUN/teacher, or the run when it is finished; to start from "
+                "its student, RUN/student.keras."
+            )
         if not (path / "config.json").is_file():
             raise FileNotFoundError(
                 f"Received the folder {str(folder)!r}, which has no "
                 "config.json. Expected a Hugging Face model folder, as "
                 "`save_pretrained` of transformers writes it. Found: "
                 f"{listing(path)}."
-            )
-        if (path / "units").is_dir():
-            raise FileNotFoundError(
-                f"Received the run {str(folder)!r}, which has no student. "
-                "Finish it, or give a model of it: RUN/teacher, or RUN/model "
-                "of a language model."
             )
         return path
     if path.is_file():

@@ -790,6 +790,17 @@ def test_missing_folder(tmp_path):
         load_pretrained("./nowhere")
 
 
+@pytest.mark.parametrize("settings", ["config.json", "settings.json"])
+def test_run(tmp_path, settings):
+    """One with a student, and one of a language model."""
+    (tmp_path / "units").mkdir()
+    (tmp_path / settings).write_text("{}")
+    with pytest.raises(FileNotFoundError, match="Received the run") as error:
+        load_pretrained(tmp_path)
+    for model in ("RUN/model", "RUN/teacher", "RUN/student.keras"):
+        assert model in str(error.value)
+
+
 def test_folder_without_config_or_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="no config.json"):
         load_pretrained(tmp_path)
