@@ -113,7 +113,8 @@ class Comparison(ArmTraining):
             "arms": arms,
             "seconds": round(time.perf_counter() - start, 1),
         }
-        if isinstance(self.teacher, TeacherEnsemble):
+        asked = self.targets is not None
+        if asked and isinstance(self.teacher, TeacherEnsemble):
             names = self.configuration.teachers
             result["teachers"] = list(zip(names, self.teacher.weights))
         result.update(judge(self.task, self.logits, references, result))

@@ -119,7 +119,8 @@ def score_warnings(task, references, result):
                 "a better teacher."
             )
     for name, weight in result.get("teachers", ()):
-        if not weight:
+        weights = result["configuration"]["teacher_weights"]
+        if not weight and weights == "validation":
             warnings.append(
                 f"The teacher '{name}' has the weight 0: the others score no "
                 "better with it on validation. Leave it out, and labelling "

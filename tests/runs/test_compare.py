@@ -579,6 +579,17 @@ class TestSeveralTeachers:
         assert comparison.teacher.weights == [0.0, 1.0]
         assert comparison.teacher_validation_score == 1.0
 
+    def test_none_is_asked_about_a_student_alone(
+        self, compare_tiny, miniature, second
+    ):
+        comparison, result = compare_tiny(
+            teacher=[miniature.configuration.teacher, second],
+            teacher_weights="validation",
+            arms=["alone"],
+        )
+        assert "teachers" not in result
+        assert comparison.teacher_calls == 0
+
     def test_the_one_that_is_refused_is_named(
         self, compare_tiny, miniature, tmp_path
     ):

@@ -35,6 +35,10 @@ def test_teacher_that_is_no_better():
 def test_teacher_that_is_not_heard():
     good = result(teacher=[0.9], alone=[0.7])
     good["teachers"] = [("one", 0.75), ("two", 0.25), ("three", 0.0)]
+    # Nobody measured what weights that were given leave out.
+    good["configuration"] = {"teacher_weights": [3.0, 1.0, 0.0]}
+    assert score_warnings(TASK, LABELS, good) == []
+    good["configuration"] = {"teacher_weights": "validation"}
     (warning,) = score_warnings(TASK, LABELS, good)
     assert warning.startswith("The teacher 'three' has the weight 0: the oth")
 
