@@ -15,6 +15,7 @@ from keras_kd.commands.guard import guarded
 from keras_kd.commands.parsers import add_run
 from keras_kd.commands.training import run_distill
 from keras_kd.configuration.setting_flags import add_settings
+from keras_kd.runs.judgement import kept_arm
 from recipes.teacher import find_teacher
 
 PROGRAM = "python -m recipes.quickstart"
@@ -64,9 +65,9 @@ def run(options):
     if finished is None:
         return
     settings, folder = finished
-    if "distilled" not in settings.arms:
+    if kept_arm(settings.arms) is None:
         print(
-            "\nNo student was distilled, so that there is none to try. Add "
+            "\nNo student was trained, so that there is none to try. Add "
             "'distilled' to --arms; what is done is not done twice."
         )
         return
@@ -74,7 +75,7 @@ def run(options):
     from keras_kd.runs.run_folder import RunFolder
 
     student = TrainedStudent(RunFolder.open(folder))
-    print("\nThe distilled student, on sentences that nobody labelled:")
+    print("\nThe student, on sentences that nobody labelled:")
     for sentence in SENTENCES:
         ((label, probability),) = student.predict([sentence])
         word = "positive" if label == "1" else "negative"

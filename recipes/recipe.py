@@ -17,6 +17,7 @@ from keras_kd.configuration.setting_flags import add_settings
 from keras_kd.configuration.setting_flags import resolve_settings
 from keras_kd.configuration.setting_flags import typed_settings
 from keras_kd.data.errors import DataError
+from keras_kd.runs.judgement import kept_arm
 from keras_kd.tuning.search_flags import add_search
 from recipes.recipe_steps import make_teacher
 from recipes.recipe_steps import prepare_alone
@@ -169,7 +170,7 @@ class Recipe:
             run_study(options, *options.study)
             return
         run_distill(options)
-        if "distilled" in settings.arms:
+        if kept_arm(settings.arms):
             score_further(folder, further)
 
     def read_short_flags(self, options):

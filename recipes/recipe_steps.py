@@ -134,6 +134,6 @@ def score_further(folder, further):
         path = Path(folder) / f"scores_{name}.json"
         write_json(path, scores)
         print(
-            f"Distilled student, {name}: {metric} {scores[metric]:.4f} on "
+            f"The student, {name}: {metric} {scores[metric]:.4f} on "
             f"{scores['rows']} rows ({path})"
         )

@@ -3,6 +3,7 @@
 import pytest
 
 from keras_kd.runs import distillation
+from recipes import recipe
 from tests import tiny
 from tests.recipes.files import SMALL
 from tests.recipes.files import halves
@@ -62,7 +63,7 @@ class TestMnli:
         assert scores["rows"] == 40
         # It comes after the run's own last words.
         assert out.splitlines()[-1] == (
-            "Distilled student, mismatched: accuracy "
+            "The student, mismatched: accuracy "
             f"{scores['accuracy']:.4f} on 40 rows "
             f"({run / 'scores_mismatched.json'})"
         )
@@ -80,6 +81,21 @@ class TestMnli:
         status, _, err = run_recipe("mnli", "--data", data, "--run", "no run")
         assert status == 0, err
         assert len(resolved) == 1
+
+    def test_mismatched_scores_a_student_alone(
+        self, run_recipe, data, resolved, monkeypatch
+    ):
+        scored = []
+        monkeypatch.setattr(
+            recipe, "score_further", lambda *given: scored.append(given)
+        )
+        for mode in ("teacher", "student"):
+            status, _, err = run_recipe(
+                "mnli", "--data", data, "--run", "run", "--mode", mode
+            )
+            assert status == 0, err
+        assert len(resolved) == 2
+        assert [list(further) for _, further in scored] == [["mismatched"]]
 
     def test_other_pairs_by_typed_columns(
         self, run_recipe, teacher, tmp_path, quick
@@ -101,7 +117,7 @@ class TestMnli:
         assert status == 0, err
         assert stored(run)["data"]["test"] == 40
         # The mismatched set belongs to the recipe's own files.
-        assert "Distilled student, " not in out
+        assert "The student, " not in out
         assert not (run / "scores_mismatched.json").exists()
 
     def test_columns_are_those_of_where_the_rows_come_from(
@@ -153,5 +169,5 @@ class TestMnli:
         assert result["labels"] == labels
         assert result["data"]["test"] == 90
         assert stored(run, "config.json")["test_split"] == "validation_matched"
-        assert "Distilled student, mismatched: accuracy " in out
+        assert "The student, mismatched: accuracy " in out
         assert stored(run, "scores_mismatched.json")["rows"] == 90
