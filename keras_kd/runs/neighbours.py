@@ -110,7 +110,7 @@ def _tables_of_run(folder):
         elif (model / "config.json").is_file():
             yield "student", *_table_of_model(model)
         settings = read_json(folder / "settings.json")
-        allow_pickle = settings["allow_pickle"]
+        allow_pickle = settings.get("allow_pickle", False)
         yield "teacher", *_table_of_model(settings["teacher"], allow_pickle)
         return
     run = RunFolder.open(folder)

@@ -127,6 +127,16 @@ def write_language_model_run(folder, teacher, **settings):
     return folder
 
 
+def test_a_run_of_a_head(tmp_path):
+    """`recipes.masked_lm_head` has no setting for pickles."""
+    run = tmp_path / "run"
+    tiny.write_bert(run / "model")
+    teacher = tiny.write_bert(tmp_path / "bert")
+    write_json(run / "settings.json", {"teacher": teacher})
+    (run / "units").mkdir()
+    assert [part for part, _, _ in word_tables(run)] == ["student", "teacher"]
+
+
 def test_a_causal_language_model(tmp_path):
     from keras_kd.models.causal_lm import causal_student
     from keras_kd.models.causal_lm import load_causal_lm
