@@ -17,12 +17,14 @@ from keras_kd.data.retokenization import retokenize
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.evaluation.report import METRICS
 from keras_kd.inference import keras_runtime
 from keras_kd.inference import predict_rows
 from keras_kd.progress import progress_bar
 from keras_kd.runs.exported_student import ExportedStudent
 from keras_kd.runs.judgement import kept_arm
 from keras_kd.runs.preparation import find_labelled
+from keras_kd.runs.run_folder import CONFIGURATION_FILE
 from keras_kd.runs.training import STUDENT_FILE
 from keras_kd.tasks.named_tasks import build_task
 
@@ -37,20 +39,31 @@ def check_student(run):
         run: `RunFolder`.
 
     Raises:
-        ConfigurationError: It is not finished, or none of its arms makes one.
+        ConfigurationError: It is not finished, is a cell of a study, or none
+            of its arms makes one.
     """
     if (run.folder / STUDENT_FILE).is_file():
         return
     arms = run.configuration.arms
-    raise ConfigurationError(
-        f"The run in '{run.folder}' has no {STUDENT_FILE}. "
-        + (
-            "It was not finished: start `keras-kd distill` again with the same "
-            "settings; it goes on where it stopped."
-            if kept_arm(arms)
-            else f"Its arms are {arms}: add 'distilled' to --arms, and start "
+    if not kept_arm(arms):
+        remedy = (
+            f"Its arms are {arms}: add 'distilled' to --arms, and start "
             "`keras-kd distill` again; what is done is not done twice."
         )
+    elif (run.folder / METRICS).is_file():
+        settings = run.folder / CONFIGURATION_FILE
+        remedy = (
+            "It was finished without one, as the cells of a study are: start "
+            f"`keras-kd distill --config {settings}` with a --run folder of "
+            "its own."
+        )
+    else:
+        remedy = (
+            "It was not finished: start `keras-kd distill` again with the same "
+            "settings; it goes on where it stopped."
+        )
+    raise ConfigurationError(
+        f"The run in '{run.folder}' has no {STUDENT_FILE}. {remedy}"
     )
 
 

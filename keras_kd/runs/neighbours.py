@@ -12,6 +12,7 @@ import numpy as np
 from keras_kd.atomic_files import read_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.tokenization import Tokenizer
+from keras_kd.evaluation.report import METRICS
 from keras_kd.evaluation.tables import text_table
 from keras_kd.models.embeddings import token_embedding
 from keras_kd.models.embeddings import whole_words
@@ -76,8 +77,9 @@ def word_tables(folder):
             teacher that was saved, or a Hugging Face folder.
 
     Yields:
-        `(part, table, Tokenizer)`: of a run the student, the teacher, and the
-        base model that the teacher was fine-tuned from in that run.
+        `(part, table, Tokenizer)`: of a run the student, which cells of a
+        study do not keep, the teacher, and the base model that the teacher was
+        fine-tuned from in that run.
 
     Raises:
         ConfigurationError: It is none of these, or a run whose student is not
@@ -115,8 +117,10 @@ def _tables_of_run(folder):
         return
     run = RunFolder.open(folder)
     configuration = run.configuration
-    if kept_arm(configuration.arms):
+    # Cells of a study are finished without one.
+    if kept_arm(configuration.arms) and not (folder / METRICS).is_file():
         check_student(run)
+    if is_saved_teacher(folder):
         yield "student", *_table_of_model(folder)
     given, allow_pickle = configuration.teachers, configuration.allow_pickle
     if is_saved_teacher(folder / "teacher"):

@@ -490,6 +490,13 @@ class TestStudent:
         assert "has no student.keras. It was not finished" in str(error.value)
         assert "start `keras-kd distill` again" in str(error.value)
 
+    def test_cell_of_a_study_is_refused(self, miniature_copy):
+        (miniature_copy.folder / "student.keras").unlink()
+        with pytest.raises(ConfigurationError) as error:
+            TrainedStudent(miniature_copy)
+        assert "It was finished without one, as the cells" in str(error.value)
+        assert "config.json` with a --run folder" in str(error.value)
+
     def test_run_without_a_student_is_refused(self, tmp_path):
         run = RunFolder.start(tmp_path / "run", Configuration(arms=["teacher"]))
         with pytest.raises(ConfigurationError) as error:

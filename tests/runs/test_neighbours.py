@@ -108,6 +108,12 @@ def test_a_run_that_is_not_finished(tmp_path, capsys, units):
     assert "has no student.keras. It was not finished: start" in err
 
 
+def test_a_cell_of_a_study(miniature_copy):
+    (miniature_copy.folder / "student.keras").unlink()
+    parts = [part for part, _, _ in word_tables(miniature_copy.folder)]
+    assert parts == ["teacher"]
+
+
 def test_base_model_of_a_teacher_that_was_trained(miniature_copy, tmp_path):
     folder = miniature_copy.folder
     tiny.write_teacher(folder / "teacher")
