@@ -4,8 +4,8 @@ import numpy as np
 
 from keras_kd.export.errors import ExportError
 from keras_kd.export.score_gates import CLASSIFICATION
+from keras_kd.export.score_gates import EXPECTED_AGREEMENT
 from keras_kd.export.score_gates import FLOATS
-from keras_kd.export.score_gates import MINIMUM_AGREEMENT
 from keras_kd.export.score_gates import MULTI_LABEL
 from keras_kd.export.score_gates import REGRESSION
 from keras_kd.export.score_gates import SIGNIFICANCE
@@ -34,8 +34,9 @@ def check_outputs(
 
     - `classification`, and what `decide` gives: the same decision on 97% of
       the rows, or of the tokens (of few, on all but two);
-    - `multi_label`: the same on 97% of the (row, label) decisions, and the
-      labels that it gives have an F1 of 0.9 against those that Keras gives;
+    - `multi_label`: the same on 97% of the (row, label) decisions (of few, on
+      all but two), and the labels that it gives have an F1 of 0.9 against those
+      that Keras gives;
     - `regression`: numbers that correlate with those of Keras by 0.99.
 
     With labels it must not be significantly worse, at 5%: right less often
@@ -120,7 +121,7 @@ def check_outputs(
         raise ExportError(
             f"The {quantization} file decides as Keras does on "
             f"{report['agreement']:.2%} of {len(same)} decisions. At least "
-            f"{MINIMUM_AGREEMENT:.0%} are expected. Use float16, or train the "
+            f"{EXPECTED_AGREEMENT} are expected. Use float16, or train the "
             "student further: an untrained one has no firm decisions."
         )
     if labels is not None:

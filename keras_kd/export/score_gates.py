@@ -24,6 +24,7 @@ FLOATS = ("float32", "float16")
 MINIMUM_AGREEMENT = 0.97
 # Of fewer than 67 decisions a single other one, or two, would be too many.
 FEW_OTHERS, SHARE_OF_FEW = 2, 0.1
+EXPECTED_AGREEMENT = f"{MINIMUM_AGREEMENT:.0%} (of few, all but two)"
 # Most labels of most rows are a no: two files that never say yes agree.
 MINIMUM_LABEL_F1 = 0.9
 MINIMUM_CORRELATION = 0.99
@@ -148,7 +149,7 @@ def compare_label_sets(quantization, expected, received, labels=None):
                 f"The {quantization} file decides as Keras does on "
                 f"{agreement:.2%} of {keras_yes.size} decisions, and the "
                 f"labels that it gives have an F1 of {f1:.2f} against those of "
-                f"Keras. At least {MINIMUM_AGREEMENT:.0%} and "
+                f"Keras. At least {EXPECTED_AGREEMENT} and "
                 f"{MINIMUM_LABEL_F1} are expected. "
                 "Use float16, or train the student further: an untrained one "
                 "has no firm decisions."
