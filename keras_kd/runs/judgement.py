@@ -18,6 +18,7 @@ COMPARISONS = {
 }
 # A student that is no further above a trivial answer has learned nothing yet.
 CLEARLY_BETTER = 0.02
+CORRELATIONS = ("pearson", "spearman", "mcc")
 
 
 def kept_arm(arms):
@@ -127,10 +128,14 @@ def score_warnings(task, references, result):
                 "takes less time."
             )
     trivial = task.trivial_score(references)
+    margin = CLEARLY_BETTER
+    if task.primary_metric in CORRELATIONS:
+        # That of numbers drawn at random is 1 / sqrt(rows) off 0, as a rule.
+        margin = max(margin, 2 / len(references) ** 0.5)
     poor = {
         arm: score
         for arm, score in students.items()
-        if score < trivial + CLEARLY_BETTER
+        if score < trivial + margin
     }
     if poor:
         named = ", ".join(

@@ -5,6 +5,7 @@ import pytest
 
 from keras_kd.runs.judgement import score_warnings
 from keras_kd.tasks.text_classification import TextClassification
+from keras_kd.tasks.text_regression import TextRegression
 
 TASK = TextClassification(["no", "yes"])
 LABELS = np.array([0, 1, 1, 1, 0])  # To say `yes` always is right in 0.6.
@@ -60,3 +61,17 @@ def test_students_that_have_learned_nothing(arms, named):
         "Not clearly better than answers that ignore the text (0.600): "
         f"{named}. Train for more steps"
     )
+
+
+def test_a_correlation_that_chance_gives_too():
+    task = TextRegression()
+    numbers = np.linspace(0, 5, 100)
+
+    def warned(score):
+        one = {"seeds": [{"scores": {"pearson": score}}]}
+        given = {"primary_metric": "pearson", "arms": {"alone": one}}
+        return score_warnings(task, numbers, given)
+
+    assert warned(0.25) == []
+    (warning,) = warned(0.19)
+    assert "ignore the text (0.000): student alone 0.190" in warning
