@@ -253,7 +253,7 @@ def _earlier_exports(run):
     result = read_json(run.folder / METRICS)
     exports = {
         _export_name(report): report
-        for report in result["exports"]
+        for report in result.get("exports", ())
         if (run.folder / report["file"]).exists()
     }
     return exports, result["configuration"]["licence"]

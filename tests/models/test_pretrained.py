@@ -833,9 +833,11 @@ def test_shard_outside_the_folder(tmp_path):
 
 
 def test_hub_name_without_a_network(tmp_path, monkeypatch):
-    hub = pytest.importorskip("huggingface_hub", reason="reads hub names")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    constants = pytest.importorskip(
+        "huggingface_hub.constants", reason="reads hub names"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="hf download someone/model"):
         load_pretrained("someone/model", num_outputs=2)
 

@@ -292,6 +292,26 @@ class TestExports:
         assert not (folder / "float16.file").exists()
         assert not (folder / "student_float32.tflite").exists()
 
+    def test_a_cell_of_a_study_becomes_a_run(self, miniature_copy, monkeypatch):
+        # It has a result, and no student yet.
+        folder = miniature_copy.folder
+        result = json.loads((folder / "metrics.json").read_text())
+        del result["exports"]
+        (folder / "metrics.json").write_text(json.dumps(result))
+        (folder / "student.keras").unlink()
+        monkeypatch.setattr(
+            StudentFiles,
+            "write",
+            lambda files, name: {"file": name, "format": name},
+        )
+        distill(miniature_copy.configuration, folder, say=lambda text: None)
+        assert (folder / "student.keras").is_file()
+        result = json.loads((folder / "metrics.json").read_text())
+        assert [e["file"] for e in result["exports"]] == [
+            "saved_model",
+            "float32",
+        ]
+
     def test_unfinished_run_has_nothing_to_add_to(self, miniature_copy):
         (miniature_copy.folder / "metrics.json").unlink()
         with pytest.raises(ConfigurationError, match="it was not finished"):
