@@ -732,14 +732,16 @@ class TestEvaluate:
             ({}, ["--text-pair", "b"]),
             ({"task": "token_tagging"}, ["--delimiter", ";"]),
             ({"task": "question_answering"}, ["--text", "question"]),
+            ({"task": "multi_label"}, ["--labels", "0", "1"]),
         ],
     )
-    def test_columns_that_the_task_has_not(
+    def test_settings_that_the_task_has_not(
         self, run, monkeypatch, settings, arguments
     ):
         configuration = Configuration(**settings)
         student = types.SimpleNamespace(
-            run=types.SimpleNamespace(configuration=configuration)
+            run=types.SimpleNamespace(configuration=configuration),
+            task=types.SimpleNamespace(name=configuration.task),
         )
         monkeypatch.setattr(
             student_commands, "_open_student", lambda folder: student
@@ -759,6 +761,36 @@ class TestEvaluate:
         assert status == 1
         assert "new.csv:2: unknown label 'superb'" in err
         assert "['bad', 'good']" in err
+
+    def test_classes_that_the_file_names_otherwise(
+        self, run, miniature, tmp_path
+    ):
+        _, expected, _ = run(
+            "evaluate", miniature.folder, "--data",
+            miniature.configuration.test,
+        )  # fmt: skip
+        data = tmp_path / "numbers.csv"
+        with open(miniature.configuration.test) as file:
+            text = file.read()
+        text = text.replace(",bad\n", ",0\n").replace(",good\n", ",1\n")
+        data.write_text(text)
+        arguments = ["evaluate", miniature.folder, "--data", data, "--labels"]
+        status, out, _ = run(*arguments, "0", "1")
+        assert status == 0
+        assert json.loads(out) == json.loads(expected)
+        _, _, err = run(*arguments, "no", "yes")
+        assert "unknown label '" in err and "are ['no', 'yes']" in err
+
+    @pytest.mark.parametrize("labels", [["0"], ["0", "1", "2"], ["0", "0"]])
+    def test_other_names_than_the_run_has_classes(self, run, miniature, labels):
+        status, _, err = run(
+            "evaluate", miniature.folder, "--data",
+            miniature.configuration.test, "--labels", *labels,
+        )  # fmt: skip
+        assert status == 1
+        assert "--labels must be 2 different names" in err
+        assert "['bad', 'good'] in this order" in err
+        assert f"Received: {labels}" in err
 
 
 class TestExport:

@@ -16,7 +16,7 @@ from keras_kd.configuration.setting_flags import typed_settings
 from keras_kd.data.errors import DataError
 
 # How a file is read: a run's settings that another file may have others of.
-READING = ("text", "text_pair", "label", "delimiter", "encoding")
+READING = ("text", "text_pair", "label", "delimiter", "encoding", "labels")
 
 
 def add_student(commands):
@@ -39,7 +39,8 @@ def add_student(commands):
         command,
         "columns",
         READING,
-        f"Where --data has others than the run's files. {DESCRIPTIONS['data']}",
+        "Where --data has others than the run's files; --labels are its names\n"
+        f"of the run's classes, in their order.\n{DESCRIPTIONS['data']}",
     )
 
     command = add_command_on_run(
@@ -64,7 +65,7 @@ def add_student(commands):
 def _evaluate(options):
     student = _open_student(options.run)
     reading = typed_settings(options)
-    _check_reading(reading, student.run.configuration)
+    _check_reading(reading, student)
     settings = dataclasses.replace(
         student.run.configuration, test=options.data, **reading
     )
@@ -73,16 +74,43 @@ def _evaluate(options):
     from keras_kd.runs.run_sources import read_part
 
     examples = read_part(settings, "test")
+    if "labels" in reading:
+        examples = _named_as_in_run(examples, reading["labels"], student.task)
     with tempfile.TemporaryDirectory() as folder:
         scores = student.score(examples, Path(folder) / "rows", options.file)
     print(json.dumps(scores, indent=2, ensure_ascii=False))
 
 
-def _check_reading(reading, configuration):
-    """Refuses a second text where the run has none."""
+def _check_reading(reading, student):
+    """Refuses a second text, or names of classes, that the run has not."""
     value = reading.get("text_pair")
-    if value is not None and configuration.text_pair is None:
+    if value is not None and student.run.configuration.text_pair is None:
         refuse("text_pair", value, "left out for a run that is not on pairs")
+    names = reading.get("labels")
+    if names is None:
+        return
+    task = student.task
+    if task.name != "classification":
+        refuse("labels", names, f"left out for a run on {task.name}")
+    if len(set(names)) < len(names) or len(names) != task.num_outputs:
+        refuse(
+            "labels", names,
+            f"{task.num_outputs} different names, those that the file has for "
+            f"{task.labels} in this order",
+        )  # fmt: skip
+
+
+def _named_as_in_run(examples, names, task):
+    """Examples whose classes have the run's names instead of a file's."""
+    from keras_kd.tasks.text_classification import TextClassification
+
+    classes = TextClassification(names)
+    for example in examples:
+        label = example.label
+        if label is not None:
+            number = classes.encode_label(label, example.example_id)
+            label = task.labels[number]
+        yield dataclasses.replace(example, label=label)
 
 
 def _predict(options):
