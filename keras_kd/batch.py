@@ -50,7 +50,7 @@ def input_names(model):
     return [tensor.name for tensor in model.inputs]
 
 
-def select_inputs(model, x):
+def select_inputs(model, x, is_teacher=False):
     """Picks from `x` exactly the entries that `model` has inputs for.
 
     A functional model that is given one key too many only warns, and maps the
@@ -60,6 +60,8 @@ def select_inputs(model, x):
     Args:
         model: A functional `keras.Model` with named inputs.
         x: Dictionary of arrays or tensors. Anything else is passed through.
+        is_teacher: Whether `model` is a live teacher, which the batch may have
+            other inputs for.
 
     Raises:
         KeyError: An input of the model is missing in `x`.
@@ -69,10 +71,14 @@ def select_inputs(model, x):
     names = input_names(model)
     missing = [name for name in names if name not in x]
     if missing:
+        remedy = "Add them to the batch"
+        if is_teacher:
+            own = ", ".join(f"'{name}': ..." for name in names)
+            remedy = f"Give it its own, y['{TEACHER_INPUTS}'] = {{{own}}}"
         raise KeyError(
-            f"Model '{model.name}' needs the inputs {names}. Received: "
-            f"{sorted(x)}. Missing: {missing}. Add them to the batch, or build "
-            "the model with the inputs that the batch has."
+            f"{'Teacher' if is_teacher else 'Model'} '{model.name}' needs the "
+            f"inputs {names}. Received: {sorted(x)}. Missing: {missing}. "
+            f"{remedy}, or build the model with the inputs that the batch has."
         )
     selected = {name: x[name] for name in names}
     if len(names) == 1 and not isinstance(model._inputs_struct, dict):

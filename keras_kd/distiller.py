@@ -345,7 +345,8 @@ class Distiller(keras.Model):
             return {}
         inputs = targets.get(batch.TEACHER_INPUTS, x)
         teacher = self._get_observed_teacher()
-        outputs = teacher(batch.select_inputs(teacher, inputs), training=False)
+        inputs = batch.select_inputs(teacher, inputs, is_teacher=True)
+        outputs = teacher(inputs, training=False)
         return keras.tree.map_structure(
             ops.stop_gradient, batch.named_outputs(outputs)
         )

@@ -191,6 +191,21 @@ def test_unlabelled_rows_count_for_soft_targets_alone():
     )
 
 
+def test_missing_inputs_of_the_teacher_say_where_they_go():
+    words = keras.Input((4,), name="words")
+    teacher = keras.Model(words, layers.Dense(CLASSES)(words), name="by_words")
+    x, _ = data()
+    distiller = compiled(bag(), teacher=teacher, losses=[SoftTargets()])
+    y = {"labels": np.zeros(12, "int32")}
+    with pytest.raises(KeyError) as error:
+        distiller.evaluate(x, y, verbose=0)
+    message = str(error.value)
+    assert "Teacher 'by_words' needs the inputs ['words']" in message
+    assert "y['teacher_inputs'] = {'words': ...}" in message
+    y["teacher_inputs"] = {"words": np.ones((12, 4), "float32")}
+    distiller.evaluate(x, y, verbose=0)
+
+
 def test_teacher_is_untouched_untracked_and_not_saved(tmp_path):
     x, y = data(teacher=False)
     teacher = bag("teacher")
