@@ -77,10 +77,13 @@ def check_rows(student, rows, max_length, tokenizer):
     for name, values in arrays.items():
         width = max_length or values.shape[-1]
         if values.ndim != 2 or values.shape[1] != width or not len(values):
+            other = ""
+            if values.ndim == 2 and width != values.shape[1] >= MINIMUM_LENGTH:
+                other = f", or give max_length={values.shape[1]}"
             raise ValueError(
                 f"Expected rows of {width} tokens in '{name}', at least "
                 f"one. Received: an array of the shape {values.shape}. Pad "
-                "real validation rows on the right with 0."
+                f"real validation rows on the right with 0{other}."
             )
     mask = arrays.get(batch.PADDING_MASK)
     if mask is not None and (np.diff(mask, axis=1) > 0).any():

@@ -477,7 +477,10 @@ def test_arguments_that_cannot_be_right_are_refused(
     refused("must be 8 or more.*Received: 7", max_length=7)
     refused("3 wide.*2 labels", labels=["no", "yes"])
     refused("one line each", labels=["a", " ", "c"])
-    refused("rows of 32 tokens.*[(]4, 16[)]", max_length=32)
+    refused(
+        "rows of 32 tokens.*[(]4, 16[)].* or give max_length=16[.]",
+        max_length=32,
+    )
     refused("Missing: .'padding_mask'", rows={"token_ids": rows["token_ids"]})
     refused("[(]0, 16[)]", rows={name: x[:0] for name, x in rows.items()})
     refused(
