@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_kd.configuration import ConfigurationError
 from keras_kd.export.litert_runner import LiteRTModel
+from keras_kd.runs import run_benchmark
 from keras_kd.runs.deployment import TrainedStudent
+from keras_kd.runs.distillation import export_again
 from keras_kd.runs.run_folder import RunFolder
 
 FOLDER = Path(__file__).parents[1] / "saved_models" / "sst2-bigru"
@@ -42,6 +45,15 @@ def test_the_file_answers_as_keras_does(student):
         inputs["padding_mask"][row, : len(ids)] = 1
     labels = [model.labels[i] for i in model.predict(inputs).argmax(axis=-1)]
     assert labels == [label for label, _ in student.predict([*GOOD, *BAD])]
+
+
+def test_what_needs_its_rows_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_benchmark, "set_threads", lambda threads: None)
+    expected = "came without its rows.* need a run of your own"
+    with pytest.raises(ConfigurationError, match=expected):
+        export_again(FOLDER, ["float32"])
+    with pytest.raises(ConfigurationError, match=expected):
+        run_benchmark.benchmark([FOLDER], output=tmp_path)
 
 
 def test_it_is_small_and_says_what_it_is():

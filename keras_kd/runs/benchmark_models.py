@@ -1,7 +1,6 @@
 """What `keras-kd benchmark` times: models, their rows, and what they are."""
 
 from keras_kd.data.retokenization import retokenize
-from keras_kd.data.rows import Rows
 from keras_kd.evaluation.benchmark_report import KERAS
 from keras_kd.evaluation.result import primary_metric
 from keras_kd.export.errors import ExportError
@@ -38,7 +37,7 @@ def models_of_runs(runs, results, threads, output, temporary, say):
     metric = primary_metric(results[0])
     for run, result in zip(runs, results):
         student = TrainedStudent(run)
-        test = Rows.open(run.folder / TEST_ROWS)
+        test = student.kept_rows(TEST_ROWS)
         prefix = f"{run.folder.resolve().name}/" if len(runs) > 1 else ""
         students += _student_models(
             student, test, result, metric, threads, prefix

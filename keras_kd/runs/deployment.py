@@ -14,6 +14,7 @@ from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.retokenization import retokenize
+from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.data.rows import write_rows
 from keras_kd.data.tokenization import Tokenizer
@@ -125,6 +126,23 @@ class TrainedStudent:
         with write_aside(run.folder / STUDENT_FILE) as temporary:
             shutil.copy(run.unit(f"{arm}-{best}") / STUDENT_FILE, temporary)
         return cls(run)
+
+    def kept_rows(self, name):
+        """The rows that a run keeps beside its student.
+
+        Args:
+            name: Their folder, such as `VALIDATION_ROWS`.
+
+        Raises:
+            ConfigurationError: The run came without its rows.
+        """
+        if not (self.folder / name).is_dir():
+            raise ConfigurationError(
+                f"The run in '{self.folder}' came without its rows: it has no "
+                f"{name}. Export and benchmark need a run of your own, made "
+                "by `keras-kd distill`."
+            )
+        return Rows.open(self.folder / name)
 
     # === Use ===
 

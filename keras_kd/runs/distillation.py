@@ -7,7 +7,6 @@ import keras
 
 from keras_kd.atomic_files import read_json
 from keras_kd.configuration import ConfigurationError
-from keras_kd.data.rows import Rows
 from keras_kd.data.rows import copy_rows
 from keras_kd.evaluation.machine import machine_description
 from keras_kd.evaluation.report import METRICS
@@ -118,16 +117,17 @@ def export_again(folder, formats, say=lambda text: None):
         The reports of the exported files.
 
     Raises:
-        ConfigurationError: The run has no student, or is not finished.
+        ConfigurationError: The run has no student or no rows, or is not
+            finished.
         ExportError: An exported file failed its verification. The others are
             written.
     """
     run = RunFolder.open(folder)
     student = TrainedStudent(run)
     result = read_result(run)
+    test = student.kept_rows(TEST_ROWS)
     written, failures = _write_files(student, formats, ExportError)
     reports = list(written.values())
-    test = Rows.open(run.folder / TEST_ROWS)
     _score_files(student, reports, result["primary_metric"], test, say)
     new = {report["file"]: report for report in reports}
     old = {report["file"]: report for report in result["exports"]}

@@ -6,7 +6,6 @@ import numpy as np
 from keras_kd import batch
 from keras_kd.atomic_files import read_json
 from keras_kd.data.batches import gather_inputs
-from keras_kd.data.rows import Rows
 from keras_kd.evaluation.report import METRICS
 from keras_kd.export.errors import ExportError
 from keras_kd.models.huggingface_export import config_of
@@ -34,7 +33,7 @@ def export_huggingface(folder):
         `max_difference` of the logits.
 
     Raises:
-        ConfigurationError: The run has no student.
+        ConfigurationError: The run has no student, or no rows.
         ValueError: transformers has no architecture for it.
         ExportError: transformers would read or answer in another way, or the
             folder gives other logits.
@@ -48,7 +47,7 @@ def export_huggingface(folder):
     config = config_of(
         model, head, student.tokenizer.pad_id, labels or None, task.name
     )
-    rows = Rows.open(run.folder / VALIDATION_ROWS)
+    rows = student.kept_rows(VALIDATION_ROWS)
     rows = rows.select(np.arange(min(ROWS, len(rows))))
     inputs = gather_inputs(rows, names=batch.input_names(model))
     target = run.folder / FOLDER

@@ -8,7 +8,6 @@ from keras_kd import batch
 from keras_kd.configuration import ConfigurationError
 from keras_kd.data.batches import gather_inputs
 from keras_kd.data.mediapipe_tokens import read_as_mediapipe
-from keras_kd.data.rows import Rows
 from keras_kd.export.litert import export_litert
 from keras_kd.export.mediapipe import export_mediapipe
 from keras_kd.export.saved_model import export_saved_model
@@ -249,5 +248,5 @@ class StudentFiles:
         return int(length)
 
     def _verification_rows(self):
-        rows = Rows.open(self.folder / VALIDATION_ROWS)
+        rows = self.student.kept_rows(VALIDATION_ROWS)
         return rows, np.arange(min(len(rows), VERIFICATION_ROWS))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_kd.data.rows import Rows
 from keras_kd.runs import distillation
 from recipes import recipe
 from tests import tiny
@@ -67,7 +68,7 @@ class TestMnli:
             f"{scores['accuracy']:.4f} on 40 rows "
             f"({run / 'scores_mismatched.json'})"
         )
-        rows = distillation.Rows.open(run / distillation.TEST_ROWS)
+        rows = Rows.open(run / distillation.TEST_ROWS)
         first, second = rows.text("text", 0), rows.text("text_pair", 0)
         assert (
             (data / "dev_matched.tsv")

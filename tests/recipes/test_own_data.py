@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_kd.data.rows import Rows
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.export.litert_runner import LiteRTModel
 from keras_kd.models.heads import masked_pool
@@ -128,7 +129,7 @@ class TestOwnData:
         result = stored(run)
         (seed,) = result["arms"]["teacher"]["seeds"]
         assert seed["scores"]["accuracy"] == 1.0
-        rows = distillation.Rows.open(run / distillation.TEST_ROWS)
+        rows = Rows.open(run / distillation.TEST_ROWS)
         assert rows.text("text", 0) and rows.text("text_pair", 0)
 
     def test_prepare_trains_nothing(self, run_recipe, tmp_path, quick):
