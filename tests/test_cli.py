@@ -724,7 +724,11 @@ class TestEvaluate:
         arguments = ["evaluate", miniature.folder, "--data", data]
         assert "Give --delimiter=';'." in run(*arguments)[2]
         _, _, err = run(*arguments, "--text", "review", "--delimiter", ";")
-        assert "(--text=0). A file without labels is for --unlabelled" in err
+        assert "no column 'review'" in err and "(--text=0)" in err
+        assert "Name another one with --text." in err
+        assert "without labels" not in err
+        _, _, err = run(*arguments, "--label", "stars", "--delimiter", ";")
+        assert "Name another one with --label. A file without labels" in err
 
     @pytest.mark.parametrize(
         ("settings", "arguments"),

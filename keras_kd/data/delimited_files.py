@@ -6,6 +6,7 @@ import difflib
 
 from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
+from keras_kd.data.errors import missing_column_remedy
 from keras_kd.data.text_files import raw_lines
 from keras_kd.data.text_files import read_lines
 
@@ -18,7 +19,8 @@ def read_delimited(path, columns, delimiter, quotes, encoding):
 
     Args:
         path: A `pathlib.Path`.
-        columns: Names, or indices counted from 0 if there is no header.
+        columns: Dictionary from what each is for to its name, or to its index
+            counted from 0 if there is no header.
         delimiter: The character between columns.
         quotes: Whether fields may be quoted as in RFC 4180. Otherwise a quote
             is a character like any other.
@@ -28,12 +30,14 @@ def read_delimited(path, columns, delimiter, quotes, encoding):
         DataError: A column is not there, a row has more or fewer columns than
             the first one, or quotes do not match.
     """
-    by_index = [isinstance(column, int) for column in columns]
+    by_index = [isinstance(column, int) for column in columns.values()]
     if any(by_index) and not all(by_index):
+        label_by_name = isinstance(columns.get("label"), str)
         raise DataError(
-            f"{path}: columns were given by name and by index: {columns}. "
-            "Give names if the file has a header, and indices if not. "
-            f"{WITHOUT_LABELS}"
+            f"{path}: columns were given by name and by index: "
+            f"{list(columns.values())}. Give names if the file has a header, "
+            "and indices if not."
+            + (f" {WITHOUT_LABELS}" if label_by_name else "")
         )
     records = _quoted_records if quotes else _plain_records
     with contextlib.closing(records(path, delimiter, encoding)) as rows:
@@ -90,18 +94,18 @@ def _quoted_records(path, delimiter, encoding):
 
 
 def _check_indices(path, columns, row, delimiter):
-    for column in columns:
+    for column in columns.values():
         if not 0 <= column < len(row):
             raise DataError(
                 f"{path} has no column {column}: its first line has "
                 f"{len(row)}, counted from 0: {_shorten(row)}."
                 f"{_delimiter_hint(row, delimiter)}"
             )
-    return columns
+    return columns.values()
 
 
 def _find_names(path, columns, header, delimiter):
-    for column in columns:
+    for role, column in columns.items():
         count = header.count(column)
         if count == 1:
             continue
@@ -115,14 +119,14 @@ def _find_names(path, columns, header, delimiter):
         hint = _delimiter_hint(header, delimiter) or (
             f" Did you mean '{alike[close[0]]}'?"
             if close
-            else " A file without a header is read with columns by index "
-            f"(text=0). {WITHOUT_LABELS}"
+            else f"{missing_column_remedy(role)} A file without a header is "
+            "read with columns by index (text=0)."
         )
         raise DataError(
             f"{path} has no column '{column}'. Its columns, delimited by "
             f"{delimiter!r}: {_shorten(header)}.{hint}"
         )
-    return [header.index(column) for column in columns]
+    return [header.index(column) for column in columns.values()]
 
 
 def _delimiter_hint(row, delimiter):

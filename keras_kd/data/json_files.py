@@ -3,8 +3,8 @@
 import contextlib
 import json
 
-from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
+from keras_kd.data.errors import missing_column_remedy
 from keras_kd.data.text_files import raw_lines
 
 
@@ -13,7 +13,7 @@ def read_json_rows(path, columns, encoding, may_be_array):
 
     Args:
         path: A `pathlib.Path`.
-        columns: Keys of the objects.
+        columns: Dictionary from what each is for to its key.
         encoding: The encoding of the file.
         may_be_array: Whether the file may be one array of objects instead of
             one object a line. Only such a file is parsed as a whole.
@@ -27,16 +27,16 @@ def read_json_rows(path, columns, encoding, may_be_array):
                 raise DataError(
                     f"{path}, row {number}: {str(row)[:60]!r} "
                     f"({type(row).__name__}). Expected a JSON object with "
-                    f"the keys {columns}."
+                    f"the keys {list(columns.values())}."
                 )
-            for column in columns:
+            for role, column in columns.items():
                 if column not in row:
                     raise DataError(
                         f"{path}, row {number}: no column '{column}'. Its "
                         f"keys: {list(row)}. Write null where there is no "
-                        f"value. {WITHOUT_LABELS}"
+                        f"value.{missing_column_remedy(role)}"
                     )
-            yield number, [row[column] for column in columns]
+            yield number, [row[column] for column in columns.values()]
 
 
 def _objects(path, encoding, may_be_array):

@@ -1,7 +1,7 @@
 """Rows of Parquet files."""
 
-from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
+from keras_kd.data.errors import missing_column_remedy
 
 ROWS_AT_ONCE = 1024
 
@@ -11,7 +11,8 @@ def read_parquet(path, columns):
 
     Args:
         path: A `pathlib.Path`.
-        columns: Names of columns. Only these are read from the file.
+        columns: Dictionary from what each is for to its name. Only these are
+            read from the file.
 
     Raises:
         DataError: The file is damaged, or a column is not there.
@@ -28,12 +29,13 @@ def read_parquet(path, columns):
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            for column in columns:
+            for role, column in columns.items():
                 if column not in names:
                     raise DataError(
                         f"{path} has no column '{column}'. Its columns: "
-                        f"{names}. {WITHOUT_LABELS}"
+                        f"{names}.{missing_column_remedy(role)}"
                     )
+            columns = columns.values()
             batches = file.iter_batches(
                 ROWS_AT_ONCE, columns=list(dict.fromkeys(columns))
             )

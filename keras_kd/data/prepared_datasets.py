@@ -4,8 +4,8 @@ import contextlib
 import io
 from pathlib import Path
 
-from keras_kd.data.errors import WITHOUT_LABELS
 from keras_kd.data.errors import DataError
+from keras_kd.data.errors import missing_column_remedy
 
 PREFIX = "tfds:"
 
@@ -20,7 +20,7 @@ def read_prepared(source, split, columns):
     Args:
         source: A name such as `"tfds:glue/sst2"`.
         split: Name of the split; slices such as `"train[:90%]"` work as well.
-        columns: Names of features.
+        columns: Dictionary from what each is for to the feature's name.
 
     Raises:
         DataError: There is no such data set, split or feature, or it has not
@@ -31,12 +31,13 @@ def read_prepared(source, split, columns):
     name = source.removeprefix(PREFIX)
     builder = _find_builder(tfds, name)
     features = builder.info.features
-    for column in columns:
+    for role, column in columns.items():
         if column not in features:
             raise DataError(
                 f"{source} has no column '{column}'. Its features: "
-                f"{sorted(features)}. {WITHOUT_LABELS}"
+                f"{sorted(features)}.{missing_column_remedy(role)}"
             )
+    columns = columns.values()
     if split is None:
         raise DataError(
             f"{source} needs a split. Received: split=None. Known splits: "

@@ -107,7 +107,8 @@ class Questions:
     def _rows(self):
         path = Path(self.source)
         name = path.name.lower().removesuffix(".gz")
-        columns = COLUMNS if self.labelled else COLUMNS[:3]
+        names = COLUMNS if self.labelled else COLUMNS[:3]
+        columns = dict(zip(names, names))
         if str(self.source).startswith(PREFIX):
             rows = read_prepared(str(self.source), self.split, columns)
         elif name.endswith(".parquet"):

@@ -88,7 +88,7 @@ def read_examples(
     if str(source).startswith(PREFIX):
         _refuse_indices(source, names)
         place = f"{source}/{split}"
-        rows = read_prepared(str(source), split, list(wanted.values()))
+        rows = read_prepared(str(source), split, wanted)
     else:
         path = Path(source)
         place = path.name
@@ -161,7 +161,6 @@ def _open_file(path, wanted, delimiter, encoding):
         )
     if not path.stat().st_size:
         raise DataError(f"{path} is empty (0 bytes). Expected rows of text.")
-    columns = list(wanted.values())
     if kind in DELIMITERS:
         if delimiter == r"\t":  # As it is typed in a shell.
             delimiter = "\t"
@@ -172,24 +171,23 @@ def _open_file(path, wanted, delimiter, encoding):
             )
         delimiter = delimiter or DELIMITERS[kind]
         quotes = kind == ".csv"
-        rows = read_delimited(path, columns, delimiter, quotes, encoding)
+        rows = read_delimited(path, wanted, delimiter, quotes, encoding)
         return wanted, rows
     if kind == ".txt":
         # The default column names are no request for these columns.
-        if wanted.get("label", "label") != "label" or set(wanted) - {
-            "text",
-            "label",
-        }:
+        label_wanted = wanted.get("label", "label") != "label"
+        if label_wanted or set(wanted) - {"text", "label"}:
             raise DataError(
                 f"{path} holds one text a line and no other columns. "
-                f"Received: {wanted}. Give another format. {WITHOUT_LABELS}"
+                f"Received: {wanted}. Give another format."
+                + (f" {WITHOUT_LABELS}" if label_wanted else "")
             )
         rows = ((n, (line,)) for n, line in read_lines(path, encoding))
         return {"text": "text"}, rows
     _refuse_indices(path, wanted)
     if kind == ".parquet":
-        return wanted, read_parquet(path, columns)
-    return wanted, read_json_rows(path, columns, encoding, kind == ".json")
+        return wanted, read_parquet(path, wanted)
+    return wanted, read_json_rows(path, wanted, encoding, kind == ".json")
 
 
 def _refuse_indices(source, names):

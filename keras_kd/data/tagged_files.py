@@ -55,7 +55,9 @@ tabs or spaces, an empty line behind each sentence |
     name = path.name.lower().removesuffix(".gz")
     prepared = str(source).startswith(PREFIX)
     if prepared or name.endswith(OBJECTS):
-        columns = [words or "tokens", *([tags or "tags"] if labelled else [])]
+        columns = {"text": words or "tokens"}
+        if labelled:
+            columns["label"] = tags or "tags"
         if prepared:
             place, rows = source, read_prepared(str(source), split, columns)
         elif name.endswith(".parquet"):

@@ -254,6 +254,22 @@ class TestFaults:
         path = write(tmp_path / "a.jsonl", '{"sentence": "a"}\n')
         fails("row 1", "no column 'text'", "['sentence']", source=path)
 
+    @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+    @pytest.mark.parametrize("role", ["text", "text_pair", "label"])
+    def test_missing_column_says_how_it_is_named(self, tmp_path, name, role):
+        path = tmp_path / name
+        if name == "a.parquet":
+            pyarrow = pytest.importorskip("pyarrow")
+            parquet = pytest.importorskip("pyarrow.parquet")
+            parquet.write_table(pyarrow.table({"a": ["x"], "b": ["y"]}), path)
+        else:
+            csv = name == "a.csv"
+            write(path, "a,b\nx,y\n" if csv else '{"a": "x", "b": "y"}\n')
+        columns = {"text": "a", "label": "b", role: "c"}
+        with pytest.raises(DataError, match=f"another one with `{role}`") as e:
+            list(read_examples(path, **columns))
+        assert ("without labels" in str(e.value)) is (role == "label")
+
     def test_the_suggested_name_is_that_of_the_file(self, tmp_path):
         path = write(tmp_path / "a.csv", " text ,label\na,1\n")
         fails("Did you mean ' text '?", source=path)
@@ -291,6 +307,8 @@ class TestFaults:
     def test_names_and_indices_do_not_mix(self, tmp_path):
         path = write(tmp_path / "a.tsv", "a\tb\n")
         fails("by name and by index", "--unlabelled", source=path, text=0)
+        with pytest.raises(DataError, match=r"indices if not\.$"):
+            read_examples(path, text="a", label=0)
 
     def test_indices_are_for_delimited_files(self, tmp_path):
         path = write(tmp_path / "a.jsonl", CONTENTS["rows.jsonl"])
@@ -314,7 +332,7 @@ class TestFaults:
     def test_text_files_have_no_columns(self, tmp_path):
         path = write(tmp_path / "a.txt", "a\n")
         fails("one text a line", source=path, text_pair="b")
-        fails("one text a line", source=path, label="stars")
+        fails("one text a line", "--unlabelled", source=path, label="stars")
         assert len(list(read_examples(path, label=None))) == 1
 
     def test_undecodable_bytes(self, tmp_path):
