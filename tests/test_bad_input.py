@@ -237,7 +237,12 @@ class TestLabels:
         )
 
     def test_given_names_that_lack_one(self, refused):
-        refused("unknown label", "['bad', 'fair']", labels="bad fair")
+        refused(
+            "unknown label",
+            "['bad', 'fair']",
+            "or give --labels that have it",
+            labels="bad fair",
+        )
 
 
 class TestEmptyTexts:

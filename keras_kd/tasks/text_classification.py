@@ -193,5 +193,6 @@ def unknown_label(label, where, labels):
     """The error of a label that the task does not have."""
     return DataError(
         f"{where}: unknown label '{label}'. The labels are {labels}. Correct "
-        "the row, or train with a file that has this label."
+        "the row, or give `labels` that have it (by default those of the "
+        "training file)."
     )

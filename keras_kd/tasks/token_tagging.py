@@ -147,8 +147,8 @@ class TokenTagging(Task):
         if unknown:
             raise DataError(
                 f"{where}: unknown tag '{unknown[0]}'. The tags are "
-                f"{self.labels}. Correct the row, or train with a file that "
-                "has this tag."
+                f"{self.labels}. Correct the row, or train with `labels` that "
+                "have it (by default those of the training file)."
             )
         return [self._numbers[tag] for tag in tags]
 
