@@ -314,7 +314,7 @@ class TestTeachers:
         refused(
             "The teacher's accuracy is 0.500",
             "the floor is 0.500",
-            "Fine-tune the teacher",
+            "Give another one, or train it further in a run of its own",
             teacher=folder,
         )
 

@@ -20,9 +20,12 @@ from keras_kd.runs.run_sources import find_task
 from keras_kd.runs.scoring import predict
 from keras_kd.runs.student_rows import rows_of_student
 from keras_kd.runs.student_rows import student_tokenizer
+from keras_kd.runs.teacher_checks import GIVE_ANOTHER
+from keras_kd.runs.teacher_checks import TRAIN_LONGER
 from keras_kd.runs.teacher_checks import examine
 from keras_kd.teachers.cache import TeacherTargets
 from keras_kd.teachers.ensemble import TeacherEnsemble
+from keras_kd.teachers.teacher import is_saved_teacher
 
 
 class TaughtRun:
@@ -122,12 +125,14 @@ class TaughtRun:
         rows = self.rows.validation
         self._settle_targets()
         self._label(rows, self.teacher, self.targets)
+        trained = is_saved_teacher(self.run.teacher_folder)
         self.teacher_validation_score = examine(
             self.teacher,
             self.task,
             rows,
             self.configuration.teacher_floor,
             self._targets_of(self.targets, rows),
+            TRAIN_LONGER if trained else GIVE_ANOTHER,
         )
 
     def _targets_of(self, targets, rows):

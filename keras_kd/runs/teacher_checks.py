@@ -8,6 +8,18 @@ from keras_kd.evaluation.significance import label_order_check
 from keras_kd.inference import keras_runtime
 from keras_kd.runs.scoring import predict
 
+# What to do about a teacher that scores too low: one that the run fine-tuned,
+# one that it was given, and one of several.
+TRAIN_LONGER = (
+    "Fine-tune the teacher longer (`teacher_epochs`), or lower `teacher_floor` "
+    "on purpose."
+)
+GIVE_ANOTHER = (
+    "Give another one, or train it further in a run of its own, or lower "
+    "`teacher_floor` on purpose."
+)
+LEAVE_OUT = "Leave it out, or train it further in a run of its own."
+
 
 class TeacherRefused(ValueError):
     """The teacher would teach nonsense: says which check it failed."""
@@ -81,7 +93,7 @@ def check_length(model, max_length):
             )
 
 
-def examine(teacher, task, rows, floor=None, logits=None):
+def examine(teacher, task, rows, floor=None, logits=None, remedy=GIVE_ANOTHER):
     """Scores a teacher on the validation rows, and refuses a useless one.
 
     Args:
@@ -92,6 +104,7 @@ def examine(teacher, task, rows, floor=None, logits=None):
             frequent class.
         logits: The teacher's logits of the rows, where they are known; by
             default it is run on them.
+        remedy: What to do about one that scores too low.
 
     Returns:
         The teacher's score.
@@ -121,9 +134,7 @@ def examine(teacher, task, rows, floor=None, logits=None):
         raise TeacherRefused(
             f"The teacher's {task.primary_metric} is {value:.3f} on "
             f"{len(rows)} validation rows; the floor is {floor:.3f} "
-            f"({meaning}). A student would learn its errors. Fine-tune the "
-            "teacher longer (`teacher_epochs`), or lower `teacher_floor` on "
-            "purpose."
+            f"({meaning}). A student would learn its errors. {remedy}"
         )
     return value
 

@@ -14,6 +14,7 @@ from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.models.pretrained import MissingHead
 from keras_kd.progress import TrainingProgress
 from keras_kd.runs.scoring import score
+from keras_kd.runs.teacher_checks import LEAVE_OUT
 from keras_kd.runs.teacher_checks import TeacherRefused
 from keras_kd.runs.teacher_checks import check_length
 from keras_kd.runs.teacher_checks import check_outputs
@@ -203,7 +204,7 @@ def weigh_teachers(ensemble, configuration, task, rows, logits):
     names = configuration.teachers
     for name, teacher, own in zip(names, ensemble.teachers, logits):
         with _named(name, configuration):
-            examine(teacher, task, rows, logits=own)
+            examine(teacher, task, rows, logits=own, remedy=LEAVE_OUT)
     if configuration.teacher_weights != "validation":
         return ensemble
     references = task.references(rows)

@@ -597,6 +597,14 @@ class TestSeveralTeachers:
         with pytest.raises(TeacherRefused, match=f"^'{wrong}': The teacher "):
             compare_tiny(teacher=[miniature.configuration.teacher, wrong])
 
+    def test_one_that_knows_nothing_may_be_left_out(
+        self, compare_tiny, miniature, tmp_path
+    ):
+        weak = tiny.write_teacher(tmp_path / "weak", scale=0.0)
+        with pytest.raises(TeacherRefused, match="Leave it out, or") as error:
+            compare_tiny(teacher=[miniature.configuration.teacher, weak])
+        assert "teacher_" not in str(error.value)
+
     def test_none_is_trained(self, compare_tiny, miniature, tmp_path):
         bare = tiny.write_bert(tmp_path / "bare", head=False)
         with pytest.raises(TeacherRefused, match="none is trained") as error:

@@ -408,10 +408,10 @@ class TestRefusedTeacher:
             distill(configuration, folder, say=said.append)
             return "\n".join(said)
 
-        with pytest.raises(TeacherRefused):
+        with pytest.raises(TeacherRefused, match="Fine-tune the teacher long"):
             run(teacher=useless)
         # The same again: it is examined again, and not trained again.
-        with pytest.raises(TeacherRefused):
+        with pytest.raises(TeacherRefused, match="Fine-tune the teacher long"):
             run(teacher=useless)
         assert trained == [3.0]
         said = run(teacher=good, teacher_epochs=5.0)

@@ -86,7 +86,7 @@ class TestExamine:
         message = str(error.value)
         assert "accuracy is 0.512 on 41 validation rows" in message
         assert "the floor is 0.512" in message
-        assert "Fine-tune the teacher" in message
+        assert "Give another one, or train it further" in message
         assert "`teacher_floor`" in message
         # On purpose, it is let through.
         assert examine(teacher, task_of(), rows, floor=0.5) == 21 / 41
