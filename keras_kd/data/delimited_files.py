@@ -82,11 +82,15 @@ def _quoted_records(path, delimiter, encoding):
             except StopIteration:
                 return
             except csv.Error as error:
+                with contextlib.closing(read_lines(path, encoding)) as again:
+                    _, first = next(again)
+                hint = _delimiter_hint(first.split(delimiter), delimiter) or (
+                    " A quote inside a quoted field is written twice; a file "
+                    "without quoting is named .tsv."
+                )
                 raise DataError(
                     f"{path}: the row that begins in line {number} cannot be "
-                    f"read (at line {reader.line_num}): {error}. A quote "
-                    "inside a quoted field is written twice; a file without "
-                    "quoting is named .tsv."
+                    f"read (at line {reader.line_num}): {error}.{hint}"
                 ) from None
             # A blank line is [] to the csv module, and one empty column here.
             yield number, row or [""]

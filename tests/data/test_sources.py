@@ -226,6 +226,7 @@ class TestFaults:
         [
             ("a.csv", "text\tlabel\na\t1\n", "delimiter='\\t'"),
             ("a.csv", "text;label\na;1\n", "semicolon"),
+            ("a.csv", '\ufeff"text";"label"\n"a";"1"\n', "delimiter=';'"),
             ("a.tsv", "text,label\na,1\n", "delimiter=','"),
             ("a.tsv", "text|label|more\na|1|2\n", "3 columns"),
         ],
