@@ -13,8 +13,8 @@ from keras_kd.language.text_parts import text_parts
 # What the stage goes by. It has neither labels nor arms, and one seed.
 SETTINGS = (
     "teacher", "max_length", "student", "layers", "teacher_layers", "width",
-    "heads", "intermediate", "dropout", "layer_losses", "layer_map",
-    "layer_weight", "relation_heads", "learning_rate", "steps",
+    "heads", "intermediate", "convolution", "dropout", "layer_losses",
+    "layer_map", "layer_weight", "relation_heads", "learning_rate", "steps",
     "evaluate_every", "batch_size", "accumulation_steps", "seeds",
 )  # fmt: skip
 
@@ -102,6 +102,7 @@ def teach_general(options):
             dropout=settings.dropout,
             heads=settings.heads,
             intermediate=settings.intermediate,
+            convolution=settings.convolution,
         )
     distiller = Distiller(
         student,

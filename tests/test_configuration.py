@@ -106,6 +106,14 @@ def test_heads_divide_the_width(student, heads):
     Configuration(student="bigru", width=30, heads=heads)
 
 
+def test_a_convolution_is_for_students_of_attention():
+    Configuration(student="transformer", convolution=3)
+    with pytest.raises(ConfigurationError, match="left out for .* bigru"):
+        Configuration(student="bigru", convolution=3)
+    with pytest.raises(ConfigurationError, match="2 or more. Received: 1"):
+        Configuration(student="attention", convolution=1)
+
+
 def test_heads_of_a_copy_may_be_the_teachers():
     layers = {"student": "bert", "teacher_layers": [0]}
     Configuration(**layers, width=30)

@@ -26,7 +26,7 @@ def check(configuration):
         _check_choices, _check_numbers, _check_reading, _check_augmentation,
         _check_layers, _check_steps, _check_tokens, _check_lists,
         _check_teachers, _check_teacher_layers, _check_heads, _check_framework,
-        _check_quantization,
+        _check_quantization, _check_convolution,
     ):  # fmt: skip
         part(configuration)
 
@@ -275,6 +275,17 @@ def _check_heads(configuration):
         return
     if width % heads:
         refuse("heads", heads, f"a divisor of `width`, which is {width}")
+
+
+def _check_convolution(configuration):
+    """Refuses a convolution that the student has not, or of one token."""
+    size, student = configuration.convolution, configuration.student
+    if size is None:
+        return
+    if student not in choices.STUDENTS_WITH_CONVOLUTION:
+        refuse("convolution", size, f"left out for the student {student}")
+    if size < 2:
+        refuse("convolution", size, "2 or more")
 
 
 def _check_framework(configuration):

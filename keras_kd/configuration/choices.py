@@ -4,6 +4,7 @@ STUDENTS = ("bigru", "bilstm", "attention", "transformer", "bag", "bert")
 # Students with attention, and how many heads they have by default.
 STUDENTS_WITH_HEADS = ("attention", "transformer", "bert")
 HEADS = 4
+STUDENTS_WITH_CONVOLUTION = ("attention", "transformer")
 TASKS = (
     "classification", "multi_label", "regression", "token_tagging",
     "question_answering",

@@ -182,6 +182,10 @@ class Configuration:
         None, "width of feed-forward layers (transformer, bert); default: 4 "
         "times --width, or with --teacher-layers the teacher's share of it"
     )  # fmt: skip
+    convolution: Optional[int] = _setting(
+        None, "tokens that a convolution before the first layer sees at once, "
+        "such as 3 (attention, transformer); default: no convolution"
+    )  # fmt: skip
     embedding_dim: int = _setting(
         128, "width of the word table of bigru, bilstm and bag"
     )

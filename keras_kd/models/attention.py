@@ -8,6 +8,7 @@ from keras_kd import batch
 from keras_kd.models.heads import classification_head
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.recurrent import token_inputs
+from keras_kd.models.token_convolution import convolve_tokens
 
 
 def attention_student(
@@ -19,6 +20,7 @@ def attention_student(
     max_length=512,
     dropout=0.2,
     pooling="mean",
+    convolution=None,
 ):
     """Builds a student of self-attention alone.
 
@@ -38,6 +40,9 @@ def attention_student(
         dropout: Rate everywhere.
         pooling: `"mean"`, `"max"` or `"first"`; `None` gives logits
             `[batch, length, num_outputs]`, for each token.
+        convolution: Tokens that a convolution before the first layer sees at
+            once, such as 3; see `keras_kd.models.token_convolution`. `None`
+            for none.
 
     Returns:
         A functional `keras.Model`: int32 `token_ids` and `padding_mask`, both
@@ -45,7 +50,7 @@ def attention_student(
 
     Raises:
         ValueError: `num_heads` does not divide `hidden_dim`, less than one
-            layer, or another pooling.
+            layer, another pooling, or a convolution over a single token.
 
     Example:
 
@@ -90,6 +95,7 @@ def attention_student(
     )
     x = normalization("embeddings_layer_norm")(x)
     x = layers.Dropout(dropout, name="embeddings_dropout")(x)
+    x = convolve_tokens(x, inputs[batch.PADDING_MASK], convolution, dropout)
     for index in range(num_layers):
         attended = layers.MultiHeadAttention(
             num_heads,

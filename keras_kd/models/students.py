@@ -20,8 +20,10 @@ _ATTENTION = {
     "hidden_dim": "width",
     "num_heads": "heads",
     "max_length": "max_length",
+    "convolution": "convolution",
 }
-_ENCODER = {**_ATTENTION, "intermediate_dim": "intermediate"}
+_TRANSFORMER = {**_ATTENTION, "intermediate_dim": "intermediate"}
+_BERT = {k: v for k, v in _TRANSFORMER.items() if k != "convolution"}
 _BAG = {
     "num_layers": "layers",
     "hidden_dim": "width",
@@ -30,10 +32,10 @@ _BAG = {
 BUILDERS = {
     "bigru": (partial(recurrent_student, cell="gru"), _RECURRENT),
     "bilstm": (partial(recurrent_student, cell="lstm"), _RECURRENT),
-    "transformer": (transformer_student, _ENCODER),
+    "transformer": (transformer_student, _TRANSFORMER),
     "attention": (attention_student, _ATTENTION),
     "bag": (bag_student, _BAG),
-    "bert": (bert_student, _ENCODER),
+    "bert": (bert_student, _BERT),
 }
 STUDENTS = tuple(BUILDERS)
 
@@ -51,6 +53,7 @@ def build_student(
     heads=None,
     intermediate=None,
     per_token=False,
+    convolution=None,
 ):
     """Builds a student by its name.
 
@@ -73,6 +76,8 @@ def build_student(
             BERT; by default four times `width`.
         per_token: Whether there are logits for each token, and not for the
             whole text; not in a bag.
+        convolution: Tokens that a convolution before the first layer sees at
+            once, in a Transformer and in attention; `None` for none.
 
     Returns:
         A functional `keras.Model`. Its word table is the layer
@@ -105,6 +110,7 @@ def build_student(
         "max_length": max_length,
         "heads": heads,
         "intermediate": intermediate,
+        "convolution": convolution,
     }
     chosen = {own: sizes[name] for own, name in names.items()}
     if per_token:

@@ -7,6 +7,7 @@ from keras_kd import batch
 from keras_kd.models.heads import classification_head
 from keras_kd.models.heads import masked_pool
 from keras_kd.models.recurrent import token_inputs
+from keras_kd.models.token_convolution import convolve_tokens
 
 
 def transformer_student(
@@ -19,6 +20,7 @@ def transformer_student(
     max_length=512,
     dropout=0.1,
     pooling="mean",
+    convolution=None,
 ):
     """Builds a small Transformer encoder as a student.
 
@@ -37,6 +39,9 @@ def transformer_student(
         dropout: Rate everywhere.
         pooling: `"mean"`, `"max"` or `"first"`; `None` gives logits
             `[batch, length, num_outputs]`, for each token.
+        convolution: Tokens that a convolution before the first layer sees at
+            once, such as 3; see `keras_kd.models.token_convolution`. `None`
+            for none.
 
     Returns:
         A functional `keras.Model`: int32 `token_ids` and `padding_mask`, both
@@ -44,7 +49,7 @@ def transformer_student(
 
     Raises:
         ValueError: `num_heads` does not divide `hidden_dim`, less than one
-            layer, or another pooling.
+            layer, another pooling, or a convolution over a single token.
 
     Source: Vaswani et al. 2017; the arrangement of Devlin et al. 2019.
     """
@@ -78,6 +83,7 @@ def transformer_student(
         x
     )
     x = layers.Dropout(dropout, name="embeddings_dropout")(x)
+    x = convolve_tokens(x, inputs[batch.PADDING_MASK], convolution, dropout)
     for index in range(num_layers):
         x = TransformerEncoder(
             intermediate_dim or 4 * hidden_dim,

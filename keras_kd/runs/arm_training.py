@@ -164,6 +164,7 @@ class ArmTraining(TaughtRun):
             embeddings=embeddings,
             heads=configuration.heads,
             intermediate=configuration.intermediate,
+            convolution=configuration.convolution,
             per_token=configuration.task in TASKS_OF_TOKENS,
         )
 

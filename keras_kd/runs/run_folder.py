@@ -21,9 +21,9 @@ GROWING = ("seeds", "arms", "export", "licence")
 # what it has learned.
 JUDGING = (
     "teacher_floor", "teacher_runtime", "student", "layers", "width", "heads",
-    "intermediate", "embedding_dim", "dropout", "prune", "quantization_aware",
-    "tokens", "vocabulary_size", "lowercase", "embeddings", "loss",
-    "temperature", "temperature_by", "probability_shift",
+    "intermediate", "convolution", "embedding_dim", "dropout", "prune",
+    "quantization_aware", "tokens", "vocabulary_size", "lowercase",
+    "embeddings", "loss", "temperature", "temperature_by", "probability_shift",
     "scale_by_temperature_squared", "alpha", "layer_losses", "layer_map",
     "relation_heads", "layer_weight", "layer_steps", "start_from", "steps",
     "batch_size", "learning_rate", "evaluate_every",

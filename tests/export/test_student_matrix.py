@@ -48,7 +48,7 @@ TOLERANCES = {"float32": 1e-5, "float16": 2e-2}
 TOLERANCE_OF_INTEGERS = 0.5
 
 
-def firm_student(kind, layers, vocabulary_size):
+def firm_student(kind, layers, vocabulary_size, **sizes):
     """A student with firm decisions, as trained ones have."""
     table = np.random.default_rng(0).normal(0.0, 0.5, (vocabulary_size, 16))
     student = build_student(
@@ -60,6 +60,7 @@ def firm_student(kind, layers, vocabulary_size):
         embedding_dim=16,
         max_length=LENGTH,
         embeddings=table,
+        **sizes,
     )
     if kind == "bag":
         bigrams = student.get_layer("bigram_embedding")
@@ -79,7 +80,23 @@ def test_it_passes_the_gates(
     kind, layers, quantization, make_rows, tokenizer, tmp_path
 ):
     student = firm_student(kind, layers, tokenizer.vocabulary_size)
-    rows = make_rows(60)
+    passes_the_gates(
+        student, kind, quantization, make_rows(60), tokenizer, tmp_path
+    )
+
+
+@pytest.mark.parametrize("quantization", ["float32", "dynamic"])
+def test_a_convolution_passes_the_gates(
+    quantization, make_rows, tokenizer, tmp_path
+):
+    size = tokenizer.vocabulary_size
+    student = firm_student("attention", 1, size, convolution=3)
+    passes_the_gates(
+        student, "attention", quantization, make_rows(60), tokenizer, tmp_path
+    )
+
+
+def passes_the_gates(student, kind, quantization, rows, tokenizer, tmp_path):
     if kind == "bert":
         rows["segment_ids"] = (rows["token_ids"] % 2).astype("int32")
     expected = student.predict_on_batch(rows)

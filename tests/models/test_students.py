@@ -21,7 +21,10 @@ from keras_kd.models.transformer import transformer_student
 
 VOCABULARY, OUTPUTS = 30, 3
 KINDS = ("gru", "lstm", "transformer", "attention", "bag", "bert")
-SAVED = ("gru", "lstm", "two_gru_mean", "two_attention_max", "two_bag")
+SAVED = (
+    "gru", "lstm", "two_gru_mean", "two_attention_max",
+    "attention_convolution", "two_bag",
+)  # fmt: skip
 OF_KERAS_HUB = ("two_transformer_max", "bert", "bert_of_teacher")
 
 
@@ -58,6 +61,7 @@ BUILDERS = {
     "two_attention_max": lambda: attention(num_layers=2, pooling="max"),
     "attention_first": lambda: attention(pooling="first"),
     "attention_no_dropout": lambda: attention(dropout=0.0),
+    "attention_convolution": lambda: attention(convolution=3),
     "bag": bag,
     "two_bag": lambda: bag(num_layers=2),
     "bag_of_words": lambda: bag(bigram_buckets=0),
@@ -65,6 +69,7 @@ BUILDERS = {
     "transformer": transformer,
     "two_transformer_max": lambda: transformer(num_layers=2, pooling="max"),
     "transformer_first": lambda: transformer(pooling="first"),
+    "transformer_convolution": lambda: transformer(convolution=2),
     "bert": some_bert,
     "bert_of_teacher": lambda: init_from_teacher(some_bert(num_layers=2), [1]),
 }
@@ -367,6 +372,13 @@ class TestByName:
         layer = self.make("attention", heads=2).get_layer("attention_layer_0")
         assert layer.num_heads == 2
 
+    @pytest.mark.parametrize("kind", ["attention", "transformer"])
+    def test_a_convolution(self, kind):
+        model = self.make(kind, convolution=3)
+        assert kernel_shape(model, "token_convolution") == (24, 8)
+        names = [layer.name for layer in self.make(kind).layers]
+        assert "token_convolution" not in names
+
     def test_the_shape_of_tinybert(self):
         model = build_student(
             "bert", 30522, 2, 4, 312, max_length=512, heads=12,
@@ -390,6 +402,7 @@ class TestRefusals:
             (lambda: attention(num_heads=3), "num_heads=3, hidden_dim=4"),
             (lambda: attention(num_layers=0), "1 or more, not 0"),
             (lambda: attention(pooling="last"), "Received: last"),
+            (lambda: attention(convolution=1), "2 tokens or more, .*: 1"),
             (lambda: bag(num_layers=0), "1 or more, not 0"),
             (lambda: bag(bigram_buckets=-1), "Received: -1. 0 means no big"),
             (lambda: bag(bigram_buckets=2_000_000), "Received: 2000000"),
