@@ -100,7 +100,7 @@ def test_a_second_time_nothing_is_read(make):
 
 def test_other_text_is_refused_or_overwritten(make):
     make()
-    with pytest.raises(DataError, match="'one', 'two'.*--overwrite"):
+    with pytest.raises(DataError, match="'one', and is 'two'.*--overwrite"):
         make(TEXTS[:2], "two")
     rows, notes = make(TEXTS[:2], "two", overwrite=True)
     assert notes["texts"] == 2 and len(rows) == 4

@@ -120,7 +120,9 @@ class TestRun:
     def test_other_settings_are_refused(self, run):
         folder, settings, _, _ = run
         other = dataclasses.replace(settings, alpha_cos=2.0)
-        with pytest.raises(ConfigurationError, match="alpha_cos.*0.1, 2.0"):
+        with pytest.raises(
+            ConfigurationError, match="alpha_cos.*0.1, and is 2.0"
+        ):
             MaskedLMDistillation(other, folder)
 
     def test_tensorboard_and_settings(self, run):

@@ -224,7 +224,7 @@ class TestSecondRun:
             with open(test, "wb") as file:
                 file.write(content)
         assert "The data of the run" in str(error.value)
-        assert "'test':" in str(error.value)
+        assert "`test` was" in str(error.value)
         assert "'train':" not in str(error.value)
         assert "Put it back, or give another --run" in str(error.value)
 
