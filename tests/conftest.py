@@ -170,6 +170,7 @@ def miniature(tmp_path_factory):
         max_length=tiny.LENGTH,
         width=4,
         embedding_dim=4,
+        intermediate=8,  # Has no effect.
         dropout=0.0,
         batch_size=16,
         learning_rate=0.03,

@@ -13,6 +13,7 @@ from keras_kd.configuration import Configuration
 from keras_kd.configuration import ConfigurationError
 from keras_kd.configuration import choices
 from keras_kd.configuration import setting_type
+from keras_kd.configuration import settings_without_effect
 
 FIELDS = dataclasses.fields(Configuration)
 
@@ -278,3 +279,55 @@ class TestTeacherLayers:
             Configuration(**{**settings, name: value})
         assert str(error.value).startswith(f"`{name}` must be ")
         assert "left out where `teacher_layers` are given" in str(error.value)
+
+
+class TestSettingsWithoutEffect:
+    @pytest.mark.parametrize(
+        ("given", "named", "purpose"),
+        [
+            ({"heads": 2}, "--heads", "attention, transformer, bert"),
+            ({"intermediate": 8}, "--intermediate", "transformer, bert"),
+            (
+                {"student": "attention", "embedding_dim": 8},
+                "--embedding-dim",
+                "bigru, bilstm, bag",
+            ),
+            ({"vocabulary_size": 9}, "--vocabulary-size", "--tokens wordpiece"),
+            (
+                {"tokens": "mediapipe", "lowercase": False},
+                "--lowercase",
+                "--tokens wordpiece",
+            ),
+            (
+                {"loss": "logits_mse", "temperature": 4.0},
+                "--temperature",
+                "probabilities",
+            ),
+            (
+                {"task": "regression", "temperature": 4.0},
+                "--temperature",
+                "probabilities",
+            ),
+            ({"layer_weight": 2.0}, "--layer-weight", "--layer-losses"),
+            ({"augment_copies": 3}, "--augment-copies", "--augment"),
+        ],
+    )
+    def test_says_what_it_is_for(self, given, named, purpose):
+        (sentence,) = settings_without_effect(Configuration(**given))
+        assert sentence.startswith(f"{named} has no effect")
+        assert purpose in sentence
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {},
+            {"student": "transformer", "heads": 2, "intermediate": 8},
+            {"embedding_dim": 8},
+            {"tokens": "word", "vocabulary_size": 9, "lowercase": False},
+            {"loss": "decoupled_kd", "temperature": 4.0},
+            {"layer_losses": ["hidden_state_mse"], "layer_weight": 2.0},
+            {"augment": "tang", "augment_copies": 3},
+        ],
+    )
+    def test_is_silent_of_one_that_has_one(self, given):
+        assert settings_without_effect(Configuration(**given)) == []

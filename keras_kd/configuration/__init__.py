@@ -7,6 +7,9 @@ from keras_kd.configuration.choices import QUANTIZATIONS as QUANTIZATIONS
 from keras_kd.configuration.choices import STUDENTS as STUDENTS
 from keras_kd.configuration.choices import TASKS as TASKS
 from keras_kd.configuration.choices import TASKS_OF_TOKENS as TASKS_OF_TOKENS
+from keras_kd.configuration.effect import (
+    settings_without_effect as settings_without_effect,
+)
 from keras_kd.configuration.errors import (
     ConfigurationError as ConfigurationError,
 )

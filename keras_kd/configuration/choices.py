@@ -23,6 +23,8 @@ WITHOUT_LABELS = ("regression", "question_answering")
 TOKENS = (
     "teacher", "mediapipe", "wordpiece", "word", "character", "jieba",
 )  # fmt: skip
+# Of a vocabulary that is built from the training text.
+OWN_VOCABULARIES = TOKENS[2:]
 LOSSES = ("soft_targets", "soft_cross_entropy", "logits_mse", "decoupled_kd")
 # Tasks that have classes for it to compare.
 TASKS_OF_LOSSES = {

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import write_aside
+from keras_kd.configuration import settings_without_effect
 from keras_kd.inference import keras_runtime
 from keras_kd.runs.arm_training import ArmTraining
 from keras_kd.runs.judgement import STUDENT_ARMS
@@ -65,7 +66,8 @@ class Comparison(ArmTraining):
             more = ", ..." if len(self.task.labels) > SHOWN_LABELS else ""
             shown = ", ".join(self.task.labels[:SHOWN_LABELS])
             self.say(f"Labels: {shown}{more}")
-        for warning in self.rows.warnings:
+        unused = settings_without_effect(self.configuration)
+        for warning in [*unused, *self.rows.warnings]:
             self.say(f"Warning: {warning}")
         arms = {}
         students = [a for a in self.configuration.arms if a in STUDENT_ARMS]

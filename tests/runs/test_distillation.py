@@ -74,6 +74,7 @@ class TestRunFolder:
         for words in (
             "12 labelled, 160 unlabelled, 24 validation and 80 test rows",
             "Labels: bad, good",
+            "Warning: --intermediate has no effect: it is for transformer,",
             "The teacher scores 1.000 on validation.",
             "Training the student, alone, seed 0",
             "step 50/50",
