@@ -73,7 +73,6 @@ def run(options):
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.runs.run_folder import RunFolder
     from keras_kd.runs.teacher_checks import check_length
-    from keras_kd.teachers.target_shards import file_hash
     from keras_kd.teachers.teacher import weights_hash
 
     folder = resolve_folder(options.teacher)
@@ -95,19 +94,12 @@ def run(options):
     check_length(model, options.max_length)
     # A head that is new has the numbers of its seed.
     run_folder.hold_to("teacher", {"weights": weights_hash(model)})
-    run_folder.hold_to(
-        "data",
-        {
-            "file": file_hash(options.data),
-            "tokenizer": tokenizer.fingerprint,
-        },
-    )
     parts, _ = read_windows(
+        run_folder,
         options.data,
         text_parts(options.texts, options.validation_texts, options.test_texts),
         tokenizer,
         options.max_length,
-        run_folder.folder / "tokens",
     )
     print({part: f"{len(rows)} windows" for part, rows in parts.items()})
     result = train(

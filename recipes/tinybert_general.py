@@ -56,7 +56,6 @@ def teach_general(options):
     from keras_kd.runs.training import STATE_SECONDS
     from keras_kd.runs.training import adamw
     from keras_kd.runs.training import train_unit
-    from keras_kd.teachers.target_shards import file_hash
     from keras_kd.teachers.teacher import Teacher
     from keras_kd.teachers.teacher import weights_hash
 
@@ -73,19 +72,12 @@ def teach_general(options):
     check_length(teacher, settings.max_length)
     run_folder.hold_to("teacher", {"weights": weights_hash(teacher)})
     tokenizer = Tokenizer.from_folder(folder)
-    run_folder.hold_to(
-        "data",
-        {
-            "file": file_hash(options.data),
-            "tokenizer": tokenizer.fingerprint,
-        },
-    )
     rows, _ = read_windows(
+        run_folder,
         options.data,
         text_parts(options.texts, options.validation_texts, options.test_texts),
         tokenizer,
         settings.max_length,
-        run_folder.folder / "tokens",
     )
     keras.utils.set_random_seed(settings.seeds[0])
     if settings.teacher_layers is not None:

@@ -39,7 +39,6 @@ from keras_kd.runs.run_folder import RunFolder
 from keras_kd.runs.training import STATE_SECONDS
 from keras_kd.runs.training import adamw
 from keras_kd.runs.training import train_unit
-from keras_kd.teachers.target_shards import file_hash
 
 # The arms, and where the model of each is written.
 ARMS = {"alone": "model_alone", "distilled": "model"}
@@ -142,22 +141,15 @@ class MaskedLMDistillation:
         tokenizer = self.models.tokenizer
         for name, fingerprint in self.models.fingerprints.items():
             self.run.hold_to(name, fingerprint)
-        # Before --overwrite takes away the tokens that a unit was trained on.
-        self.run.hold_to(
-            "data",
-            {
-                "file": file_hash(settings.data),
-                "tokenizer": tokenizer.fingerprint,
-            },
-        )
         self.rows, self.notes = read_windows(
+            self.run,
             settings.data,
             text_parts(
                 settings.texts, settings.validation_texts, settings.test_texts
             ),
             tokenizer,
             settings.max_length,
-            settings.tokenized_data or self.folder / "tokens",
+            settings.tokenized_data,
             settings.overwrite,
         )
         for part, notes in self.notes.items():

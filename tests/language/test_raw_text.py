@@ -2,6 +2,7 @@
 
 from keras_kd.data.tokenization import Tokenizer
 from keras_kd.language.raw_text import read_windows
+from keras_kd.runs.run_folder import RunFolder
 from tests import tiny
 
 
@@ -14,11 +15,11 @@ def test_texts_of_a_part_before_are_left_out(tmp_path):
     texts = [" ".join([word] * 9) + "\n" for word in words]
     (tmp_path / "texts.txt").write_text("".join(texts))
     rows, notes = read_windows(
+        RunFolder(tmp_path / "run"),
         tmp_path / "texts.txt",
         {"validation": 2, "test": 2, "train": None},
         tokenizer,
         16,
-        tmp_path / "tokens",
     )
     found = {
         part: [
