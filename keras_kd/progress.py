@@ -63,16 +63,16 @@ class TrainingProgress(keras.callbacks.Callback):
         description: What is being trained.
         steps: All steps of the training.
         say: Function that prints a line.
+        done: Steps that were made before.
     """
 
-    def __init__(self, description, steps, say=print):
+    def __init__(self, description, steps, say=print, done=0):
         super().__init__()
         self.description = description
         self.steps = steps
         self.say = say
-        # Batches, of which the optimizer may leave some out. `train_unit` sets
-        # it where a training goes on.
-        self.done = 0
+        # Batches, of which the optimizer may leave some out.
+        self.done = done
 
     def on_train_begin(self, logs=None):
         from tqdm import tqdm

@@ -124,8 +124,6 @@ def train(model, tokenizer, parts, options, unit):
     from keras_kd.losses.token_accuracy import TokenAccuracy
     from keras_kd.losses.token_cross_entropy import token_cross_entropy
     from keras_kd.models.masked_lm import at_positions
-    from keras_kd.progress import TrainingProgress
-    from keras_kd.runs.training import STATE_SECONDS
     from keras_kd.runs.training import adamw
     from keras_kd.runs.training import train_unit
 
@@ -158,8 +156,7 @@ def train(model, tokenizer, parts, options, unit):
         score,
         options.steps,
         options.evaluate_every,
-        callbacks=[TrainingProgress("masked LM", options.steps, print)],
-        state_seconds=STATE_SECONDS,
+        "masked LM",
     )
 
 

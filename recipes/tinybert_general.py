@@ -48,12 +48,10 @@ def teach_general(options):
     from keras_kd.models.huggingface_folder import resolve_folder
     from keras_kd.models.pretrained import load_pretrained
     from keras_kd.models.students import build_student
-    from keras_kd.progress import TrainingProgress
     from keras_kd.runs.layer_distillation import layer_losses
     from keras_kd.runs.run_folder import RunFolder
     from keras_kd.runs.student_start import student_of_teacher
     from keras_kd.runs.teacher_checks import check_length
-    from keras_kd.runs.training import STATE_SECONDS
     from keras_kd.runs.training import adamw
     from keras_kd.runs.training import train_unit
     from keras_kd.teachers.teacher import Teacher
@@ -133,8 +131,7 @@ def teach_general(options):
         score,
         settings.steps,
         settings.evaluate_every,
-        callbacks=[TrainingProgress("general stage", settings.steps, print)],
-        state_seconds=STATE_SECONDS,
+        "general stage",
     )
     path = run_folder.folder / "student.keras"
     with write_aside(path) as temporary:

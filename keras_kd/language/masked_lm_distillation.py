@@ -34,9 +34,7 @@ from keras_kd.losses.top_k_soft_targets import TopKSoftTargets
 from keras_kd.models.huggingface_export import config_of
 from keras_kd.models.huggingface_export import write_folder
 from keras_kd.models.layer_outputs import block_count
-from keras_kd.progress import TrainingProgress
 from keras_kd.runs.run_folder import RunFolder
-from keras_kd.runs.training import STATE_SECONDS
 from keras_kd.runs.training import adamw
 from keras_kd.runs.training import train_unit
 
@@ -250,11 +248,9 @@ class MaskedLMDistillation:
             lambda: scorer.accuracy_and_loss(self.rows["validation"]),
             self.steps,
             self.evaluate_every,
-            callbacks=[
-                TrainingProgress(arm, self.steps, self.say),
-                keras.callbacks.TensorBoard(folder / "tensorboard"),
-            ],
-            state_seconds=STATE_SECONDS,
+            arm,
+            self.say,
+            [keras.callbacks.TensorBoard(folder / "tensorboard")],
         )
         tokens = self._tokens_seen()
         return {

@@ -19,13 +19,11 @@ from keras_kd.losses.confidence_temperature import ConfidenceTemperature
 from keras_kd.losses.focal_temperature import FocalTemperature
 from keras_kd.models.start import start_from
 from keras_kd.models.students import build_student
-from keras_kd.progress import TrainingProgress
 from keras_kd.runs import student_start
 from keras_kd.runs.layer_distillation import layer_losses
 from keras_kd.runs.pruning import MagnitudePruning
 from keras_kd.runs.scoring import score
 from keras_kd.runs.taught_run import TaughtRun
-from keras_kd.runs.training import STATE_SECONDS
 from keras_kd.runs.training import adamw
 from keras_kd.runs.training import train_unit
 from keras_kd.teachers.shuffled_targets import ShuffledTargets
@@ -323,11 +321,9 @@ class ArmTraining(TaughtRun):
             validate,
             steps,
             configuration.evaluate_every,
-            callbacks=[
-                TrainingProgress(title, steps, self.say),
-                *self.callbacks(arm, int(seed), folder),
-            ],
-            state_seconds=STATE_SECONDS,
+            title,
+            self.say,
+            self.callbacks(arm, int(seed), folder),
             pruning=None
             if prune is None
             else MagnitudePruning(student, prune, steps // 5, 3 * steps // 5),

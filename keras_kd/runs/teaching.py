@@ -12,7 +12,6 @@ from keras_kd.inference import keras_runtime
 from keras_kd.models.huggingface_folder import read_labels
 from keras_kd.models.huggingface_folder import resolve_folder
 from keras_kd.models.pretrained import MissingHead
-from keras_kd.progress import TrainingProgress
 from keras_kd.runs.scoring import score
 from keras_kd.runs.teacher_checks import LEAVE_OUT
 from keras_kd.runs.teacher_checks import TeacherRefused
@@ -20,7 +19,6 @@ from keras_kd.runs.teacher_checks import check_length
 from keras_kd.runs.teacher_checks import check_outputs
 from keras_kd.runs.teacher_checks import check_task
 from keras_kd.runs.teacher_checks import examine
-from keras_kd.runs.training import STATE_SECONDS
 from keras_kd.runs.training import adamw
 from keras_kd.runs.training import train_unit
 from keras_kd.teachers.ensemble import TeacherEnsemble
@@ -74,9 +72,9 @@ def fine_tune(
         ),
         lambda: score(runtime, task, validation),
         steps,
-        evaluate_every=max(1, min(steps_per_epoch // 2, 250)),
-        callbacks=[TrainingProgress("fine-tuning", steps, say)],
-        state_seconds=STATE_SECONDS,
+        max(1, min(steps_per_epoch // 2, 250)),
+        "fine-tuning",
+        say,
     )
 
 

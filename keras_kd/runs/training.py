@@ -58,8 +58,10 @@ def train_unit(
     score,
     steps,
     evaluate_every,
+    title,
+    say=print,
     callbacks=(),
-    state_seconds=0.0,
+    state_seconds=STATE_SECONDS,
     pruning=None,
 ):
     """Trains for `steps` steps and keeps the student that scores best.
@@ -80,6 +82,8 @@ def train_unit(
             to tell them apart it is the later one.
         steps: All optimizer steps.
         evaluate_every: Steps between two scores.
+        title: What is trained, for the progress bar.
+        say: Function that is told of each score.
         callbacks: Further Keras callbacks; they see the validation score as
             `validation` in their logs, and its loss as `validation_loss`. In
             an interval that goes on after a kill, the means in the logs are
@@ -123,9 +127,7 @@ def train_unit(
         # Its weights may be those of a unit before, which are read from a
         # file after a kill, and the random state is not.
         distiller.restart_random_states()
-    for callback in callbacks:
-        if isinstance(callback, TrainingProgress):
-            callback.done = keeper.done
+    progress = TrainingProgress(title, steps, say, keeper.done)
     # An epoch of `fit` is an interval.
     for first, last, length in _stretches(keeper.done, steps, evaluate_every):
         distiller.fit(
@@ -133,7 +135,7 @@ def train_unit(
             initial_epoch=first,
             epochs=last,
             steps_per_epoch=length,
-            callbacks=[*before, keeper, *callbacks],
+            callbacks=[*before, keeper, progress, *callbacks],
             verbose=0,
         )
     best = keeper.best()

@@ -22,7 +22,6 @@ from keras_kd.data.rows import Rows
 from keras_kd.data.rows import target_key
 from keras_kd.data.rows import write_rows
 from keras_kd.distiller import Distiller
-from keras_kd.progress import TrainingProgress
 from keras_kd.runs import training
 from keras_kd.runs.arm_training import dtype_policy
 from keras_kd.runs.pruning import MagnitudePruning
@@ -92,6 +91,7 @@ def train(
     prune=None,
     quantization=None,
     loss_scale=None,
+    say=lambda line: None,
 ):
     """Trains a unit; by default its last weights are the best ones."""
     folder = Path(folder)
@@ -108,6 +108,8 @@ def train(
         score or (lambda: int(distiller.optimizer.iterations)),
         steps,
         EVERY,
+        "unit",
+        say,
         callbacks,
         state_seconds,
         MagnitudePruning(distiller.student, prune, 2, 8, every=3)
@@ -328,17 +330,14 @@ class TestSkippedSteps:
     def test_progress_comes_to_the_end(self, tmp_path):
         lines = []
 
-        def progress():
-            return TrainingProgress("alone", STEPS, lines.append)
-
         def stop(batch, logs):
             if len(lines) == 1 and batch == 1:
                 raise KeyboardInterrupt
 
         kill = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
         with pytest.raises(KeyboardInterrupt):
-            self.train(tmp_path / "unit", [progress(), kill])
-        self.train(tmp_path / "unit", [progress()])
+            self.train(tmp_path / "unit", [kill], say=lines.append)
+        self.train(tmp_path / "unit", say=lines.append)
         assert [line.split(":")[0].strip() for line in lines] == [
             "step 5/14",
             "step 10/14",
@@ -457,6 +456,8 @@ def test_unit_after_another_one_goes_on_exactly(tmp_path, killed):
                 lambda: int(distiller.optimizer.iterations),
                 4,
                 EVERY,
+                "unit",
+                state_seconds=0.0,
             )
             # Another one on the same student.
             student = distiller.student
