@@ -18,9 +18,10 @@ from keras_kd.model_checks import check_metrics
 from keras_kd.model_checks import check_reads_logits
 from keras_kd.model_checks import check_same_outputs
 from keras_kd.model_checks import check_schedules
-from keras_kd.models.inference_encoder import for_inference
-from keras_kd.models.layer_outputs import observe
-from keras_kd.models.weight_quantization import WeightQuantization
+from keras_kd.models.live_teacher import LiveTeacher
+from keras_kd.models.observed_student import ObservedStudent
+from keras_kd.models.random_states import load_random_states
+from keras_kd.models.random_states import save_random_states
 
 NO_TEACHER = (
     "The rows to evaluate come without the teacher's outputs: `loss` is not "
@@ -106,19 +107,15 @@ class Distiller(keras.Model):
             wide_dtype(keras.tree.flatten(student.output)[0]),
         )
         self.quantization = quantization
-        self._rounding = None
-        if quantization is not None:
-            self._rounding = WeightQuantization(student, quantization)
-        # Closures, because Keras tracks every model that is an attribute.
-        observed = observe(student, self.objective.student_outputs())
-        self._get_observed_student = lambda: observed
-        self._get_trained_student = self._get_observed_student
+        self._observed = ObservedStudent(
+            student, self.objective.student_outputs(), quantization
+        )
         self._observes = True
-        self._set_teacher(teacher)
+        self.teacher = teacher
+        own = self._observed.symbolic_outputs
+        teachers = self._teacher.symbolic_outputs if teacher else {}
         self._loss_layers = [
-            layer
-            for loss in losses
-            for layer in loss.build(*self._symbolic_outputs())
+            layer for loss in losses for layer in loss.build(own, teachers)
         ]
         self._loss_metrics = {
             name: keras.metrics.Mean(name=f"{name}_loss")
@@ -136,32 +133,24 @@ class Distiller(keras.Model):
     @property
     def teacher(self):
         """The live teacher, or `None`. It is not part of a saved Distiller."""
-        return self._get_teacher()
+        return self._teacher and self._teacher.model
 
     @teacher.setter
     def teacher(self, teacher):
-        self._set_teacher(teacher)
-
-    def _set_teacher(self, teacher):
-        observed = teacher
+        live = None
         if teacher is not None:
             check_same_outputs(
                 self.student, teacher, self.objective.matched_outputs()
             )
-            observed = observe(
-                for_inference(teacher), self.objective.teacher_outputs()
-            )
-        self._get_teacher = lambda: teacher
-        self._get_observed_teacher = lambda: observed
+            live = LiveTeacher(teacher, self.objective.teacher_outputs())
+        self._teacher = live
 
-    def _symbolic_outputs(self):
-        return [
-            {} if model is None else batch.named_outputs(model.output)
-            for model in (
-                self._get_observed_student(),
-                self._get_observed_teacher(),
-            )
-        ]
+    def __setattr__(self, name, value):
+        # Before the property sees it, Keras would track the teacher.
+        if name == "teacher":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @property
     def losses_by_name(self):
@@ -245,13 +234,8 @@ class Distiller(keras.Model):
             )
         self.objective.hard_label_loss = loss
         self.accumulation_steps = accumulation_steps
-        self._get_trained_student = self._get_observed_student
-        if keras.config.backend() == "tensorflow" and not jit_compile:
-            from keras_kd.models.for_training import for_training
-
-            with self._scope():
-                trained = for_training(self._get_observed_student())
-            self._get_trained_student = lambda: trained
+        with self._scope():
+            self._observed.choose_layers(jit_compile)
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -278,11 +262,7 @@ class Distiller(keras.Model):
 
     def call(self, inputs, training=None):
         """The student's outputs, with those of the layers that losses read."""
-        model = self._get_trained_student() if self._observes else self.student
-        inputs = batch.select_inputs(model, inputs)
-        if self._rounding is None:
-            return model(inputs, training=training)
-        return self._rounding.run(lambda: model(inputs, training=training))
+        return self._observed(inputs, training, with_layers=self._observes)
 
     def deployed_weights(self):
         """Context in which the student's weights are those of its file.
@@ -291,9 +271,7 @@ class Distiller(keras.Model):
         and else what they are. What is scored, or saved to be deployed, is to
         be so inside.
         """
-        if self._rounding is None:
-            return contextlib.nullcontext()
-        return self._rounding.applied()
+        return self._observed.deployed_weights()
 
     def predictions(self, outputs):
         """The logits; the student's own outputs, where none has that name."""
@@ -341,15 +319,7 @@ class Distiller(keras.Model):
         """The teacher's outputs by name: cached, live, or none (empty)."""
         if batch.TEACHER in targets:
             return targets[batch.TEACHER]
-        if self.teacher is None:
-            return {}
-        inputs = targets.get(batch.TEACHER_INPUTS, x)
-        teacher = self._get_observed_teacher()
-        inputs = batch.select_inputs(teacher, inputs, is_teacher=True)
-        outputs = teacher(inputs, training=False)
-        return keras.tree.map_structure(
-            ops.stop_gradient, batch.named_outputs(outputs)
-        )
+        return self._teacher.outputs(x, targets) if self._teacher else {}
 
     def with_teacher(self, x, targets):
         """The targets with the teacher's outputs, where it has any."""
@@ -402,8 +372,7 @@ class Distiller(keras.Model):
     def penalty(self):
         """The sum of the student's own losses, such as weight decay."""
         total = ops.zeros((), self.objective.dtype)
-        rounded = self._rounding.penalties if self._rounding else []
-        for penalty in [*self.student.losses, *rounded]:
+        for penalty in self._observed.penalties:
             total = total + ops.cast(ops.sum(penalty), self.objective.dtype)
         return total
 
@@ -517,29 +486,11 @@ class Distiller(keras.Model):
 
     # === Saving ===
 
-    # Keras' checkpoints leave out the random states, so that a run that is
-    # resumed would see other dropout masks than one that was not interrupted.
-
     def save_own_variables(self, store):
-        for index, state in enumerate(self._random_states()):
-            store[str(index)] = ops.convert_to_numpy(state)
+        save_random_states(self.student, store)
 
     def load_own_variables(self, store):
-        for index, state in enumerate(self._random_states()):
-            state.assign(store[str(index)])
-
-    def restart_random_states(self):
-        """Has dropout begin anew, as in a student that was just built."""
-        for state in self._random_states():
-            seed, _ = ops.convert_to_numpy(state)
-            state.assign([seed, 0])
-
-    def _random_states(self):
-        return [
-            variable
-            for variable in self.student.non_trainable_variables
-            if variable.name == "seed_generator_state"
-        ]
+        load_random_states(self.student, store)
 
     def get_config(self):
         weight = self.hard_label_weight

@@ -13,6 +13,7 @@ from keras_kd.atomic_files import read_json
 from keras_kd.atomic_files import remove_leftovers
 from keras_kd.atomic_files import write_aside
 from keras_kd.atomic_files import write_json
+from keras_kd.models.random_states import restart_random_states
 from keras_kd.progress import TrainingProgress
 from keras_kd.schedules import LinearWarmupDecay
 
@@ -126,7 +127,7 @@ def train_unit(
     if not keeper.done:
         # Its weights may be those of a unit before, which are read from a
         # file after a kill, and the random state is not.
-        distiller.restart_random_states()
+        restart_random_states(distiller.student)
     progress = TrainingProgress(title, steps, say, keeper.done)
     # An epoch of `fit` is an interval.
     for first, last, length in _stretches(keeper.done, steps, evaluate_every):

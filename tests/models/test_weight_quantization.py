@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_kd.distiller import Distiller
 from keras_kd.distribution import strategy_by_name
 from keras_kd.losses.soft_targets import SoftTargets
+from keras_kd.models.random_states import random_states
 from keras_kd.models.students import build_student
 from keras_kd.models.weight_quantization import WeightQuantization
 from keras_kd.models.weight_quantization import is_large_table
@@ -192,7 +193,7 @@ class TestTraining:
             states = []
             for _ in range(3):
                 distiller.train_on_batch(x, y)
-                states.append([s.numpy() for s in distiller._random_states()])
+                states.append([s.numpy() for s in random_states(student)])
             masks.append(np.array(states))
         np.testing.assert_array_equal(*masks)
         assert (masks[0][0] != masks[0][1]).any()
@@ -252,7 +253,7 @@ class TestTraining:
         x, y = make_batch()
         seen = []
         table = student.get_layer("token_embedding").embeddings
-        quantization = distiller._rounding
+        quantization = WeightQuantization(student, "dynamic")
         quantization.run(lambda: seen.append(np.array(table.value)))
         with quantization.applied():
             np.testing.assert_allclose(seen[0], table.numpy(), rtol=1e-6)
