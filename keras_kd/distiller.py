@@ -144,6 +144,8 @@ class Distiller(keras.Model):
             )
             live = LiveTeacher(teacher, self.objective.teacher_outputs())
         self._teacher = live
+        # Those that were compiled run the teacher before.
+        self.train_function = self.test_function = None
 
     def __setattr__(self, name, value):
         # Before the property sees it, Keras would track the teacher.

@@ -231,6 +231,32 @@ def test_teacher_is_untouched_untracked_and_not_saved(tmp_path):
     )
 
 
+def test_teacher_that_is_given_later_teaches_and_is_not_trained():
+    x, y = data(teacher=False)
+    first, second = bag("first"), bag("second")
+    second.set_weights([-3 * weight for weight in second.get_weights()])
+    distiller = compiled(bag(), losses=[SoftTargets()])
+    own = len(distiller.trainable_weights)
+    results = []
+    for teacher in (first, second):
+        before = teacher.get_weights()
+        distiller.teacher = teacher
+        assert distiller.teacher is teacher
+        assert len(distiller.trainable_weights) == own
+        results.append(distiller.evaluate(x, y, verbose=0, return_dict=True))
+        distiller.fit(x, y, verbose=0)
+        for one, other in zip(before, teacher.get_weights()):
+            np.testing.assert_array_equal(one, other)
+        fresh = compiled(
+            distiller.student, teacher=teacher, losses=[SoftTargets()]
+        )
+        same = distiller.evaluate(x, y, verbose=0, return_dict=True)
+        assert same == pytest.approx(
+            fresh.evaluate(x, y, verbose=0, return_dict=True)
+        )
+    assert results[0]["soft_targets_loss"] != results[1]["soft_targets_loss"]
+
+
 def test_every_keras_callback_works(tmp_path):
     x, y = data()
     distiller = compiled(bag(), keras.optimizers.Adam(), losses=[SoftTargets()])
