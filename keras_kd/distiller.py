@@ -111,6 +111,7 @@ class Distiller(keras.Model):
             student, self.objective.student_outputs(), quantization
         )
         self._observes = True
+        self._renew_joint_steps = None
         self.teacher = teacher
         own = self._observed.symbolic_outputs
         teachers = self._teacher.symbolic_outputs if teacher else {}
@@ -144,8 +145,7 @@ class Distiller(keras.Model):
             )
             live = LiveTeacher(teacher, self.objective.teacher_outputs())
         self._teacher = live
-        # Those that were compiled run the teacher before.
-        self.train_function = self.test_function = None
+        self._renew_steps()
 
     def __setattr__(self, name, value):
         # Before the property sees it, Keras would track the teacher.
@@ -153,6 +153,21 @@ class Distiller(keras.Model):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def _renew_steps(self):
+        # Those that were compiled run the teacher before. In the middle of
+        # `fit` Keras would not make others. Where it can't train, on NumPy,
+        # there are none.
+        if getattr(self, "train_function", None) is not None:
+            self.make_train_function(force=True)
+        if self.test_function is not None:
+            self.make_test_function(force=True)
+        if self._renew_joint_steps is not None:
+            self._renew_joint_steps()
+
+    def call_on_new_teacher(self, function):
+        """Has a function called whenever another teacher is given."""
+        self._renew_joint_steps = function
 
     @property
     def losses_by_name(self):

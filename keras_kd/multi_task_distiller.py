@@ -76,6 +76,8 @@ class MultiTaskDistiller(keras.Model):
         self.distillers = dict(sorted(distillers.items()))
         self.task_weights = dict(task_weights or {})
         self._check_weights()
+        for distiller in self.distillers.values():
+            distiller.call_on_new_teacher(self._renew_steps)
         self.student = join_heads(
             {name: one.student for name, one in self.distillers.items()}
         )
@@ -90,6 +92,11 @@ class MultiTaskDistiller(keras.Model):
             )
         for name, weight in self.task_weights.items():
             check_weight(f"`task_weights['{name}']`", weight)
+
+    def _renew_steps(self):
+        # Those that were compiled run the teachers before.
+        if self.train_function is not None:
+            self.make_train_function(force=True)
 
     @property
     def steps_made(self):

@@ -257,6 +257,31 @@ def test_teacher_that_is_given_later_teaches_and_is_not_trained():
     assert results[0]["soft_targets_loss"] != results[1]["soft_targets_loss"]
 
 
+def test_teacher_that_is_given_in_the_middle_of_fit_teaches():
+    x, y = data(teacher=False)
+    teachers = [bag("first"), bag("second")]
+    teachers[1].set_weights([-3 * w for w in teachers[1].get_weights()])
+
+    class GiveNext(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.teacher = teachers[epoch]
+
+    def make_distiller():
+        keras.utils.set_random_seed(1)
+        return compiled(bag(), losses=[SoftTargets()])
+
+    options = {"validation_data": (x, y), "shuffle": False, "verbose": 0}
+    distiller, apart = make_distiller(), make_distiller()
+    history = distiller.fit(
+        x, y, epochs=2, callbacks=[GiveNext()], **options
+    ).history
+    for epoch, teacher in enumerate(teachers):
+        apart.teacher = teacher
+        for name, values in apart.fit(x, y, **options).history.items():
+            assert history[name][epoch] == pytest.approx(values[0], rel=1e-5)
+    assert_same_weights(distiller, apart)
+
+
 def test_every_keras_callback_works(tmp_path):
     x, y = data()
     distiller = compiled(bag(), keras.optimizers.Adam(), losses=[SoftTargets()])

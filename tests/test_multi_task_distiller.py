@@ -319,6 +319,41 @@ def test_a_task_without_labels_learns_from_a_live_teacher():
     assert "tone_hard_labels_loss" not in logs
 
 
+def test_teacher_that_is_given_later_teaches():
+    first, second = make_students(), make_students()
+    second["tone"].set_weights([3 * w for w in second["tone"].get_weights()])
+
+    def make_unlabelled(task):
+        return tf.data.Dataset.from_tensors((make_batch(task)[0], {})).repeat()
+
+    def train(teachers, weights=None):
+        distiller = MultiTaskDistiller(
+            {
+                name: Distiller(one, teachers[name], [LogitsMSE()])
+                for name, one in make_students().items()
+            }
+        )
+        if weights is not None:
+            distiller.student.set_weights(weights)
+        distiller.compile(keras.optimizers.SGD(0.1))
+        return distiller, once(distiller)
+
+    def once(distiller):
+        data = {task: make_unlabelled(task) for task in TASKS}
+        return distiller.fit(data, steps_per_epoch=1, verbose=0).history
+
+    distiller, _ = train(first)
+    weights = distiller.student.get_weights()
+    distiller.distillers["tone"].teacher = second["tone"]
+    given_later = once(distiller)
+    fresh, from_the_start = train({**first, "tone": second["tone"]}, weights)
+    assert given_later["loss"] == pytest.approx(from_the_start["loss"])
+    for one, other in zip(
+        distiller.student.get_weights(), fresh.student.get_weights()
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+
+
 def test_inputs_are_picked_by_name_in_predict():
     distiller = make_distiller(make_students())
     x, _ = make_batch("topic")
