@@ -299,9 +299,19 @@ class Distiller(keras.Model):
 
     def predict(self, *args, **kwargs):
         """As in Keras: the student's own outputs."""
+        with self._without_layers():
+            return super().predict(*args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """As in Keras: the student's own outputs."""
+        with self._without_layers():
+            return super().predict_on_batch(x)
+
+    @contextlib.contextmanager
+    def _without_layers(self):
         self._observes = False
         try:
-            return super().predict(*args, **kwargs)
+            yield
         finally:
             self._observes = True
 

@@ -261,6 +261,11 @@ class MultiTaskDistiller(keras.Model):
         with self.deployed_weights():
             return super().predict(x, **kwargs)
 
+    def predict_on_batch(self, x):
+        """As `predict`, of one batch."""
+        with self.deployed_weights():
+            return super().predict_on_batch(x)
+
     def _check_names(self, what, received):
         if set(received) != set(self.distillers):
             raise ValueError(

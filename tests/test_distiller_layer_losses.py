@@ -286,6 +286,16 @@ class TestProjections:
         x, _, _ = batch(3)
         np.testing.assert_array_equal(again(x), student(x))
 
+    def test_predictions_are_the_students_own(self, whole):
+        distiller = whole[0]
+        x, _, _ = batch(3)
+        expected = distiller.student.predict(x, verbose=0)
+        for received in (
+            distiller.predict_on_batch(x),
+            distiller.predict(x, verbose=0),
+        ):
+            np.testing.assert_allclose(received, expected, atol=1e-6)
+
     def test_they_are_in_checkpoints(self, whole, tmp_path):
         distiller = whole[0]
         distiller.save_weights(tmp_path / "state.weights.h5")

@@ -372,13 +372,16 @@ def test_predictions_are_those_of_the_rounded_weights():
     distiller.compile(loss={name: make_loss() for name in TASKS})
     x, _ = make_batch("topic")
     before = distiller.student.get_weights()
-    received = distiller.predict(x, verbose=0)
+    results = [distiller.predict(x, verbose=0), distiller.predict_on_batch(x)]
     with distiller.deployed_weights():
         expected = distiller.student.predict(x, verbose=0)
     plain = distiller.student.predict(x, verbose=0)
-    for task in TASKS:
-        np.testing.assert_allclose(received[task], expected[task], atol=1e-7)
-        assert np.abs(received[task] - plain[task]).max() > 1e-6
+    for received in results:
+        for task in TASKS:
+            np.testing.assert_allclose(
+                received[task], expected[task], atol=1e-7
+            )
+            assert np.abs(received[task] - plain[task]).max() > 1e-6
     for one, other in zip(before, distiller.student.get_weights()):
         np.testing.assert_array_equal(one, other)
 
