@@ -717,6 +717,23 @@ class TestWhatIsNotMeasuredIsNotLogged:
             results["confidence_loss"], np.mean(logits**2), rtol=1e-5
         )
 
+    @pytest.mark.parametrize("dtype", ["float32", "int64", "int32"])
+    def test_a_loss_that_subtracts_labels_of_any_type(self, dtype):
+        class Squares(keras.losses.Loss):
+            def call(self, y_true, y_pred):
+                return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+        x, y = data(teacher=False)
+        labels = np.eye(CLASSES)[y["labels"]].astype(dtype)
+        student = bag()
+        distiller = Distiller(student)
+        distiller.compile(loss=Squares())
+        student.compile(loss=Squares())
+        own = {"token_ids": x["token_ids"]}
+        assert distiller.evaluate(x, labels, verbose=0)[0] == pytest.approx(
+            student.evaluate(own, labels, verbose=0), rel=1e-5
+        )
+
     def test_labels_by_name_on_rows_that_do_not_count(self):
         features = keras.Input((4,))
         names = ("start", "end")

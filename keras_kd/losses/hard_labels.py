@@ -40,10 +40,17 @@ def label_weights(targets, sample_weight):
 
 def per_example(loss, labels, predictions):
     """A Keras loss before its reduction: one value an example."""
-    call = loss.call if isinstance(loss, keras.losses.Loss) else loss
     predictions = keras.tree.map_structure(
         lambda tensor: ops.cast(tensor, wide_dtype(tensor)), predictions
     )
+    call = loss
+    if isinstance(loss, keras.losses.Loss):
+        call = loss.call
+        # As Keras has them there: a loss may subtract one from the other.
+        dtype = keras.tree.flatten(predictions)[0].dtype
+        labels = keras.tree.map_structure(
+            lambda tensor: ops.cast(tensor, dtype), labels
+        )
     values = call(labels, predictions)
     while len(values.shape) > 1:
         values = ops.mean(values, axis=-1)
