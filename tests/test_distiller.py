@@ -734,6 +734,17 @@ class TestWhatIsNotMeasuredIsNotLogged:
             student.evaluate(own, labels, verbose=0), rel=1e-5
         )
 
+    @pytest.mark.parametrize("weight", [None, np.ones(12)])
+    def test_a_loss_that_is_no_value_an_example(self, weight):
+        def mean_square(y_true, y_pred):
+            return ops.mean(ops.square(y_pred))
+
+        x, y = data(teacher=False)
+        distiller = Distiller(bag())
+        distiller.compile(loss=mean_square)
+        with pytest.raises(ValueError, match="mean_square, must give one"):
+            distiller.fit(x, y, sample_weight=weight, verbose=0)
+
     def test_labels_by_name_on_rows_that_do_not_count(self):
         features = keras.Input((4,))
         names = ("start", "end")

@@ -51,7 +51,14 @@ def per_example(loss, labels, predictions):
         labels = keras.tree.map_structure(
             lambda tensor: ops.cast(tensor, dtype), labels
         )
-    values = call(labels, predictions)
+    values = ops.convert_to_tensor(call(labels, predictions))
+    if len(values.shape) == 0:
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise ValueError(
+            f"The loss on labels, {name}, must give one value an example, "
+            "`[batch]`. Received: one for all of them. Take the mean over all "
+            "other axes alone."
+        )
     while len(values.shape) > 1:
         values = ops.mean(values, axis=-1)
     return values
