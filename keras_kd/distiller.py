@@ -211,8 +211,8 @@ class Distiller(keras.Model):
             **kwargs: As in Keras, but for `loss_weights`.
 
         Raises:
-            ValueError: `loss` expects probabilities, or an option that can't
-                be used with the backend or with the strategy.
+            ValueError: `loss` expects probabilities, or leaves out a class, or
+                an option can't be used with the backend or with the strategy.
         """
         check_reads_logits(loss)
         check_accumulation(accumulation_steps)

@@ -11,15 +11,28 @@ PROBABILITIES = ("softmax", "sigmoid", "logsoftmax")
 
 
 def check_reads_logits(loss):
-    """Refuses a loss that would take raw logits for probabilities."""
+    """Refuses a loss that would take raw logits for probabilities.
+
+    Also one that leaves out rows by itself.
+    """
     if isinstance(loss, str):
         raise ValueError(
             "`loss` must be a loss object, which says whether it reads logits. "
             f"Received: '{loss}'. Use for example "
             "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
         )
-    if loss is not None:
-        _check_from_logits(loss)
+    if loss is None:
+        return
+    _check_from_logits(loss)
+    ignored = _setting(loss, "ignore_class")
+    # Its mean would be over all rows, those that it leaves out too.
+    if ignored is not None and _is_of_keras(loss):
+        raise ValueError(
+            "Rows without a label are told by the batch. Received: "
+            f"{_name(loss)} with ignore_class={ignored}. Leave it out, and "
+            f"give y['{batch.LABEL_WEIGHT}'], 0 for these rows; for tokens, "
+            "keras_kd.losses.token_cross_entropy.token_cross_entropy."
+        )
 
 
 def check_metrics(metrics, one_logit):

@@ -961,6 +961,19 @@ class TestRefusals:
             plain.compile("sgd", accumulation_steps=2)
         plain.compile("sgd")
 
+    @pytest.mark.parametrize("of_class", [True, False])
+    def test_losses_that_leave_out_rows(self, of_class):
+        options = {"from_logits": True, "ignore_class": -1}
+        loss = (
+            keras.losses.SparseCategoricalCrossentropy(**options)
+            if of_class
+            else functools.partial(
+                keras.losses.sparse_categorical_crossentropy, **options
+            )
+        )
+        with pytest.raises(ValueError, match="ignore_class=-1.*label_weight"):
+            Distiller(bag()).compile(loss=loss)
+
     def test_losses_that_read_probabilities(self):
         distiller = Distiller(bag())
         with pytest.raises(ValueError, match="from_logits=True"):
