@@ -1,6 +1,7 @@
 """Language models that are distilled, in miniature, from text to a folder."""
 
 import dataclasses
+import functools
 import json
 import math
 import shutil
@@ -163,7 +164,9 @@ class TestResuming:
         self, settings, tmp_path, monkeypatch
     ):
         settings = dataclasses.replace(settings, cache_top_k=0)
-        monkeypatch.setattr(module, "STATE_SECONDS", 0.0)
+        # Saves after every step.
+        train_unit = functools.partial(module.train_unit, state_seconds=0.0)
+        monkeypatch.setattr(module, "train_unit", train_unit)
         whole, _ = execute(settings, tmp_path / "whole")
         seen = 0
 
@@ -174,11 +177,10 @@ class TestResuming:
                 if seen == 7:  # The third step of the second arm.
                     raise KeyboardInterrupt
 
-        progress = module.TrainingProgress
-        monkeypatch.setattr(module, "TrainingProgress", lambda *_: Kill())
-        with pytest.raises(KeyboardInterrupt):
-            execute(settings, tmp_path / "killed")
-        monkeypatch.setattr(module, "TrainingProgress", progress)
+        with monkeypatch.context() as context:
+            context.setattr(keras.callbacks, "TensorBoard", lambda _: Kill())
+            with pytest.raises(KeyboardInterrupt):
+                execute(settings, tmp_path / "killed")
         resumed, _ = execute(settings, tmp_path / "killed")
         for name, scores in whole["models"].items():
             assert resumed["models"][name]["perplexity"] == pytest.approx(
