@@ -1,5 +1,6 @@
 """The memory-mapped files that hold the columns of rows."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -48,3 +49,9 @@ class ColumnFiles:
 
     def lengths(self, name):
         return np.diff(self._offsets[name])
+
+    def digest(self, name):
+        """Hash (hexadecimal) of a ragged column: its lists and their ends."""
+        digest = hashlib.blake2b(self._offsets[name], digest_size=16)
+        digest.update(self._values[name])
+        return digest.hexdigest()

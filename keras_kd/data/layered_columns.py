@@ -38,3 +38,6 @@ class LayeredColumns:
 
     def lengths(self, name):
         return self._owner(name).lengths(name)
+
+    def digest(self, name):
+        return self._owner(name).digest(name)

@@ -43,6 +43,12 @@ def retokenize(rows, tokenizer, folder, max_length=128):
         fingerprint = {
             "rows": part.fingerprint,
             "of": part.folder.name,
+            # Rows that `make_rows` wrote anew have the same fingerprint.
+            "content": {
+                name: part.digest(name)
+                for name, spec in part.specs.items()
+                if spec["kind"] == "ragged"
+            },
             "tokenizer": tokenizer.fingerprint,
             "max_length": max_length,
         }

@@ -90,6 +90,16 @@ def test_what_was_made_is_used_again(make, letters, tmp_path):
     assert len(list((tmp_path / "own").iterdir())) == 2
 
 
+def test_rows_that_were_written_anew_are_read_anew(make, letters, tmp_path):
+    retokenize(make("rows", ("w4",)), letters, tmp_path / "own")
+    rows = make("rows", ("w5",))
+    own = retokenize(rows, letters, tmp_path / "own")
+    assert ids(own) == [[2, 4, 10, 3]]
+    # And rows that lie over others.
+    own = retokenize(own, letters, tmp_path / "own", 3)
+    assert ids(own) == [[2, 4, 3]]
+
+
 def test_pairs(make, letters, tmp_path):
     rows = make("rows", ("w4", "w5"))
     own = retokenize(rows, letters, tmp_path / "own")
