@@ -106,7 +106,9 @@ def _of_lists(rows, place):
         words = tuple(values[0])
         if not words:
             raise DataError(f"{where}: a sentence without words. Leave it out.")
-        tags = tuple(values[1]) if len(values) > 1 else None
+        tags = None
+        if len(values) > 1:
+            tags = tuple(tag.strip() for tag in values[1])
         if tags is not None and len(tags) != len(words):
             raise DataError(
                 f"{where}: {len(words)} words and {len(tags)} tags. Expected "
@@ -141,7 +143,8 @@ def _of_lines(path, word_column, tag_column, encoding):
         start = start if words else number
         words.append(columns[word_column])
         if tag_column is not None:
-            tags.append(columns[tag_column])
+            # Else a space behind a tag would make a type of its own.
+            tags.append(columns[tag_column].strip())
     if words:
         yield _sentence(path, start, words, tags, tag_column)
 

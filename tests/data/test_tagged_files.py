@@ -66,6 +66,17 @@ def test_texts_without_tags_are_split(write):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("EU\tB-ORG \nrejects \t O\n", "train.txt"),
+        ('{"tokens": ["EU", "rejects "], "tags": ["B-ORG ", " O"]}', ".jsonl"),
+    ],
+)
+def test_spaces_around_a_tag_are_no_part_of_it(write, text, name):
+    assert read(write(text, name)) == [(("EU", "rejects "), ("B-ORG", "O"))]
+
+
 def test_comments_are_no_words_and_a_hash_is(write):
     path = write("# id = 7 of many\nA X O\n# Y O\n")
     assert read(path) == [(("A", "#"), ("O", "O"))]
