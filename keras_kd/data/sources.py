@@ -118,14 +118,21 @@ def resolve_labels(labels: Iterable[str | None]) -> list[str]:
         labels: The labels of examples; `None` (unlabelled) is skipped.
 
     Raises:
-        DataError: There is no label at all, or two labels are the same number
-            in two spellings (`1` and `1.0`).
+        DataError: There is no label at all, a row has a list of them, or two
+            labels are the same number in two spellings (`1` and `1.0`).
     """
     distinct = {label for label in labels if label is not None}
     if not distinct:
         raise DataError(
             "No row has a label. Expected at least one. Check the label "
             "column, or give the list of labels yourself."
+        )
+    lists = [list(label) for label in distinct if isinstance(label, tuple)]
+    if lists:
+        raise DataError(
+            f"Some labels are lists, such as {min(lists)}. Expected one class "
+            "a row: a string or a number. Where a row may have several labels, "
+            "choose the task 'multi_label'."
         )
     numbers = {label: _as_number(label) for label in distinct}
     if None in numbers.values():

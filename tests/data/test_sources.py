@@ -536,3 +536,7 @@ class TestResolveLabels:
     def test_one_number_in_two_spellings(self):
         with pytest.raises(DataError, match="'1' and '1.0'.*same number"):
             resolve_labels(["0", "1", "1.0"])
+
+    def test_lists_of_labels(self):
+        with pytest.raises(DataError, match=r"\['a'\].*'multi_label'"):
+            resolve_labels([("b", "a"), ("a",), None])
