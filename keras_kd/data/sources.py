@@ -239,17 +239,23 @@ def _text_of(value, role, number, source):
             f"{source}, row {number}: the {role} column holds {value!r} "
             f"({type(value).__name__}). Expected a string."
         )
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"{source}, row {number}: the {role} column holds half of a "
-                f"surrogate pair at character {error.start}, which is no "
-                "Unicode text. The file was cut inside an escaped character; "
-                "write it again with whole characters."
-            ) from None
+    _check_unicode(value, role, number, source)
     return value
+
+
+def _check_unicode(value, role, number, source):
+    """Refuses half of a surrogate pair, which no file of ours can hold."""
+    if value.isascii():
+        return
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{source}, row {number}: the {role} column holds half of a "
+            f"surrogate pair at character {error.start}, which is no Unicode "
+            "text. The file was cut inside an escaped character; write it "
+            "again with whole characters."
+        ) from None
 
 
 def _label_of(value, number, source):
@@ -258,9 +264,12 @@ def _label_of(value, number, source):
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        for name in value:
+            _check_unicode(name, "label", number, source)
         return tuple(value)
     if isinstance(value, (int, float, str)):
         label = str(value).strip()
+        _check_unicode(label, "label", number, source)
         if label and not math.isfinite(_as_number(label) or 0):
             raise DataError(
                 f"{source}, row {number}: the label is {label}, not a finite "

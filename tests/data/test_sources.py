@@ -406,6 +406,12 @@ class TestFaults:
         path = write(tmp_path / "a.jsonl", '{"text": "ab\\ud83d"}\n')
         fails("row 1", "surrogate", "character 2", source=path, label=None)
 
+    @pytest.mark.parametrize("label", [r'"ab\ud83d"', r'["x", "ab\ud83d"]'])
+    def test_half_a_surrogate_pair_in_a_label(self, tmp_path, label):
+        row = f'{{"text": "a", "label": {label}}}\n'
+        path = write(tmp_path / "a.jsonl", row)
+        fails("row 1", "label column", "character 2", source=path)
+
     def test_damaged_gzip(self, tmp_path):
         path = write(tmp_path / "a.csv.gz", CONTENTS["rows.csv"])
         path.write_bytes(path.read_bytes()[:-12])
